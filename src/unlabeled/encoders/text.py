@@ -1,0 +1,111 @@
+"""Text encoders. Each turns texts into token ids with `tokenize` and ids into vectors with `forward`."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+WORD = re.compile(r"\w+", re.UNICODE)
+
+
+class NgramBag(nn.Module):
+    """A bag of hashed words and word pairs, weighted by rarity: needs no model, no vocabulary and no download.
+
+    forward: int64 [n, length] (0 = padding) -> [n, width], the mean of the tokens' vectors, each weighted by the inverse
+    document frequency that `prepare` measured. Untrained, it is a random projection of TF-IDF (Johnson-Lindenstrauss).
+    """
+
+    kind = "text"
+
+    def __init__(self, width: int = 256, buckets: int = 2**17, length: int = 256, pairs: bool = True):
+        super().__init__()
+        self.width, self.buckets, self.length, self.pairs = width, buckets, length, pairs
+        self.vectors = nn.Embedding(buckets, width, padding_idx=0)
+        nn.init.normal_(self.vectors.weight, std=width**-0.5)
+        with torch.no_grad():
+            self.vectors.weight[0] = 0
+        self.register_buffer("idf", torch.ones(buckets))
+
+    def tokenize(self, texts: Iterable[str]) -> list[list[int]]:
+        """The first `length` words of each text as ids from 1 to buckets - 1. Hashes are the same on every machine."""
+        seen: dict[str, int] = {}
+
+        def number(word: str) -> int:
+            if word not in seen:
+                seen[word] = zlib.crc32(word.encode("utf-8", "replace")) % (self.buckets - 1) + 1
+            return seen[word]
+
+        return [[number(word) for word in WORD.findall(text.lower())[: self.length]] for text in texts]
+
+    def grams(self, ids: Tensor) -> Tensor:
+        """Words and, after them, pairs of neighbours: int64 [n, length] -> [n, 2 * length - 1]."""
+        if not self.pairs or ids.shape[1] < 2:
+            return ids
+        left, right = ids[:, :-1], ids[:, 1:]
+        pair = (left * 1_000_003 + right) % (self.buckets - 1) + 1
+        return torch.cat([ids, torch.where((left != 0) & (right != 0), pair, 0)], dim=1)
+
+    @torch.no_grad()
+    def prepare(self, batches: Iterable[Tensor], n: int) -> None:
+        """Count in how many of the n texts each gram occurs."""
+        count = torch.zeros(self.buckets)
+        for ids in batches:
+            grams = self.grams(ids).sort(dim=1).values
+            first = torch.ones_like(grams, dtype=torch.bool)
+            first[:, 1:] = grams[:, 1:] != grams[:, :-1]
+            count += torch.bincount(grams[first & (grams != 0)], minlength=self.buckets).float()
+        self.idf.copy_(torch.log((1 + n) / (1 + count)) + 1)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        grams = self.grams(ids)
+        weight = self.idf[grams] * (grams != 0)
+        weight = weight / weight.square().sum(dim=1, keepdim=True).sqrt().clamp(min=1e-6)
+        return nn.functional.embedding_bag(grams, self.vectors.weight, per_sample_weights=weight, mode="sum")
+
+
+class HuggingFaceText(nn.Module):
+    """A transformer's mean over its last hidden states. transformer: any `transformers` encoder; tokenizer: its own.
+
+    forward: int64 [n, length] without special tokens (0 = padding, ids shifted by one) -> [n, width]. Words are cut after
+    `length` tokens, special tokens included.
+    """
+
+    kind = "text"
+
+    def __init__(self, transformer: nn.Module, tokenizer: Any, length: int = 256, unit: bool = False):
+        super().__init__()
+        self.transformer, self.tokenizer, self.unit = transformer, tokenizer, unit
+        config: Any = transformer.config
+        self.width = int(config.hidden_size)
+        self.length = min(length, int(getattr(config, "max_position_embeddings", length)))
+        whole, core = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
+        at = next(i for i in range(len(whole)) if whole[i : i + len(core)] == core)
+        self.before, self.after = whole[:at], whole[at + len(core) :]  # [CLS] and [SEP], or what takes their place
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        room = self.length - len(self.before) - len(self.after)
+        rows: list[list[int]] = []
+        for i in range(0, len(texts), 1024):
+            encoded = self.tokenizer(list(texts[i : i + 1024]), add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+            rows += [[token + 1 for token in ids] for ids in encoded]
+        return rows
+
+    def forward(self, ids: Tensor) -> Tensor:
+        n, device = len(ids), ids.device
+        size = (ids != 0).sum(dim=1)
+        head, tail = len(self.before), len(self.after)
+        full = torch.zeros(n, head + ids.shape[1] + tail, dtype=torch.long, device=device)
+        full[:, :head] = torch.tensor(self.before, dtype=torch.long, device=device)
+        full[:, head : head + ids.shape[1]] = (ids - 1).clamp(min=0)
+        place = head + size[:, None] + torch.arange(tail, device=device)
+        if tail:
+            full.scatter_(1, place, torch.tensor(self.after, dtype=torch.long, device=device).expand(n, tail))
+        mask = torch.arange(full.shape[1], device=device) < (head + size + tail)[:, None]
+        hidden = self.transformer(input_ids=full * mask, attention_mask=mask.long()).last_hidden_state
+        mean = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        return nn.functional.normalize(mean, dim=1) if self.unit else mean

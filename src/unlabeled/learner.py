@@ -1,0 +1,683 @@
+"""The estimator that every trained system is, and the one training loop.
+
+A system is a dataclass with `build` (its modules) and `loss` (its objective). Everything else, data, views, devices,
+precision, schedules, checkpoints, saving and embedding, is here and the same for all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+import unlabeled
+from unlabeled.data import Items, as_items
+from unlabeled.encoders import Inputs, encoder, load_architecture, save_architecture
+from unlabeled.errors import InputError
+from unlabeled.parts.gather import rank, world
+from unlabeled.parts.schedules import warmup_cosine
+from unlabeled.parts.whiten import Whitening
+from unlabeled.views import views_for
+from unlabeled.views.images import to_batch
+
+CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINT_SECONDS = 20.0
+EMBED_ROWS = 512
+
+
+class Net(nn.Module):
+    """A system's modules by name: Net(encode=..., project=...).encode."""
+
+    def __init__(self, **modules: nn.Module):
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+
+class Batch:
+    """What `loss` gets: `views`, a list of tensors, and `index`, int64 [n], which examples they are of.
+
+    Other attributes may be set by `loss` for `after_step` of the same step (keys for a queue, say).
+    """
+
+    def __init__(self, views: list[Any], index: Tensor):
+        self.views, self.index = views, index
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"this batch carries no {name}: loss has to set it before after_step reads it")
+
+
+@dataclass
+class Progress:
+    """What a watcher of `fit` is told, a few times a second at most and after every epoch."""
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    loss: float
+    rate: float  # examples a second
+    seconds_left: float
+    end_of_epoch: bool
+    embed: Callable[[int], np.ndarray]  # vectors of the first m examples, as the encoder gives them now
+
+
+@dataclass(kw_only=True, eq=False)
+class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Parameters that every trained system has. All are keyword arguments; `get_params` and `clone` know them.
+
+    fit takes images (uint8 [n, H, W, 3 or 1], [n, H, W] or float in [0, 1]), texts (a list of str), vectors (float
+    [n, d]) or `Items`; transform gives float32 [n, width]. Bad input raises ValueError.
+    """
+
+    encoder: str | nn.Module = "auto"  # a name, a Hugging Face folder or id, or a module; see unlabeled.encoders
+    views: Any = None  # ImageViews, TextViews or VectorViews, or any callable (batch, generator) -> list of tensors
+    epochs: int | None = None  # default: about `examples` examples in all, whatever the size of the set
+    examples: int = 250_000
+    batch_size: int = 256
+    optimizer: str = "adamw"  # or "sgd" (Nesterov momentum 0.9)
+    lr: float = 3e-3  # at its peak
+    weight_decay: float = 1e-4
+    warmup: float = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
+    clip: float | None = None  # largest norm of the gradient
+    whiten: float = 0.5  # how far vectors are whitened (0 not at all, 1 fully); see parts.whiten
+    seed: int = 0
+    device: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
+    precision: str = "auto"  # "32-true", "bf16-mixed", ...; auto: bf16 where the hardware has it
+    compile: bool = False
+
+    # What a system writes -----------------------------------------------------------------------------------------
+    def build(self, encoder: nn.Module) -> Net:
+        """The modules of the system; `encoder.width` is the length of its output."""
+        raise NotImplementedError(f"{type(self).__name__} has no build")
+
+    def loss(self, net: Net, batch: Batch) -> Any:
+        """A scalar, a dict of named terms that are added up, or a dict of functions, one for each optimizer's turn."""
+        raise NotImplementedError(f"{type(self).__name__} has no loss")
+
+    def embed(self, net: Net, x: Tensor) -> Tensor:
+        """Vectors of a batch without views: [n, width]."""
+        return net.encode(x)  # type: ignore[no-any-return, operator]
+
+    def before_epoch(self, net: Net, data: Source) -> None:
+        """Called before each epoch: re-clustering, mining."""
+
+    def after_step(self, net: Net, batch: Batch) -> None:
+        """Called after each optimizer step: teachers, queues."""
+
+    def optimizers(self, net: Net) -> dict[str, torch.optim.Optimizer]:
+        """By default one, over all parameters."""
+        return {"loss": self.optimizer_over(net)}
+
+    # What a user calls --------------------------------------------------------------------------------------------
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Self:
+        """Learn from unlabelled data; `y` is never looked at.
+
+        checkpoint: folder that gets `checkpoint.safetensors` now and then, and at Ctrl-C. resume: go on from there.
+        watch: called with a `Progress`. Learned state: `net_`, `inputs_`, `loss_curve_` (mean loss of each epoch).
+        """
+        items = self._items(X, reset=True)
+        self._check(items)
+        torch.set_flush_denormal(True)  # denormal numbers cost a factor of ten on some CPUs
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(self.seed)
+            self.inputs_ = inputs_of(items)
+            encode = encoder(self.encoder, self.inputs_)
+            prepare(encode, items)
+            net = self.build(encode)
+            training = _Training(self, net, items, Path(checkpoint) if checkpoint else None)
+            if resume:
+                training.restore()
+            self.loss_curve_ = training.run(watch)
+        self.net_ = net.cpu().eval()
+        self._finish(items)
+        return self
+
+    def transform(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Vectors, float32 [n, width]. out: an array (a memory map, say) to write them to."""
+        check_is_fitted(self, "net_")
+        return self._embed(self._items(X, reset=False), self.whitening_, out)
+
+    def save(self, folder: str | Path, **more: Any) -> Path:
+        """Write config.json and model.safetensors (and a tokenizer, where there is one) to a folder. No pickle.
+
+        more: further entries of config.json.
+        """
+        check_is_fitted(self, "net_")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"net/{name}": value for name, value in self.net_.state_dict().items()}
+        if self.whitening_ is not None:
+            tensors |= {f"whitening/{k}": torch.from_numpy(v) for k, v in self.whitening_.arrays().items()}
+        write_tensors(folder / "model.safetensors", tensors)
+        save_architecture(self.net_.encode, folder)  # type: ignore[arg-type]
+        write_json(folder / "config.json", self.description() | more)
+        return folder
+
+    def description(self) -> dict[str, Any]:
+        """Class, parameters and inputs: what config.json says of the model."""
+        return {
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "version": unlabeled.__version__,
+            "parameters": {name: plain(value) for name, value in self.get_params(deep=False).items()},
+            "inputs": asdict(self.inputs_),
+            "encoder": getattr(self.net_.encode, "spec", None),
+            "loss_curve": self.loss_curve_,
+        }
+
+    @classmethod
+    def load(cls, folder: str | Path, *, encoder: nn.Module | None = None) -> Self:
+        """Open what `save` wrote. encoder: an untrained copy of the module, where it was one of the user's own."""
+        config = read_config(folder)
+        kind = _class_of(config, cls)
+        if not issubclass(kind, cls):
+            raise InputError(f"{folder} holds a {kind.__name__}, not a {cls.__name__}")
+        parameters = {name: value for name, value in config["parameters"].items() if name in {f.name for f in fields(kind)}}
+        parameters["views"] = _views_from(parameters.get("views"))
+        learner = kind(**parameters)
+        learner.inputs_ = Inputs(**config["inputs"])
+        if encoder is None:
+            if config["encoder"] is None:
+                raise InputError(f"{folder} was learned with an encoder of your own: pass an untrained copy, load(folder, encoder=...)")
+            encoder = load_architecture(config["encoder"], Path(folder))
+        else:
+            learner.encoder = encoder
+        from safetensors.torch import load_file
+
+        tensors = load_file(Path(folder) / "model.safetensors")
+        learner.net_ = learner.build(encoder)
+        learner.net_.load_state_dict({k.removeprefix("net/"): v for k, v in tensors.items() if k.startswith("net/")})
+        learner.net_.eval()
+        arrays = {k.removeprefix("whitening/"): v.numpy() for k, v in tensors.items() if k.startswith("whitening/")}
+        learner.whitening_ = Whitening.from_arrays(arrays) if arrays else None
+        learner.loss_curve_ = config["loss_curve"]
+        learner._set_width()
+        return learner
+
+    def untrained(self, X: Any) -> Self:
+        """The same network with its first weights: the random-encoder baseline, embedded and whitened like the rest."""
+        items = self._items(X, reset=True)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.inputs_ = inputs_of(items)
+            encode = encoder(self.encoder, self.inputs_)
+            prepare(encode, items)
+            self.net_ = self.build(encode)
+        self._warm_statistics(items)
+        self.net_.eval()
+        self.loss_curve_ = []
+        self._finish(items)
+        return self
+
+    # Within -------------------------------------------------------------------------------------------------------
+    def optimizer_over(self, *modules: nn.Module, constant: tuple[nn.Module, ...] = ()) -> torch.optim.Optimizer:
+        """The chosen optimizer over some modules; those in `constant` keep their learning rate instead of decaying."""
+        groups = []
+        for fixed, members in ((False, modules), (True, constant)):
+            params = [p for module in members for p in module.parameters() if p.requires_grad]
+            flat, matrix = [p for p in params if p.ndim < 2], [p for p in params if p.ndim >= 2]
+            # Biases and norms are not decayed, as is usual today; SimSiam's and others' papers decay them too.
+            groups += [
+                {"params": part, "weight_decay": decay, "constant": fixed} for part, decay in ((matrix, self.weight_decay), (flat, 0.0)) if part
+            ]
+        if not groups:
+            raise InputError(f"{type(self).__name__} has nothing to train: every parameter is frozen")
+        if self.optimizer == "adamw":
+            return torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.98), fused=True)
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(groups, lr=self.lr, momentum=0.9, nesterov=True, fused=True)
+        raise InputError(f'optimizer must be "adamw" or "sgd", got {self.optimizer!r}')
+
+    def embed_all(self, net: Net, data: Source) -> np.ndarray:
+        """Vectors of all examples while training (for `before_epoch`): float32 [n, width], not whitened."""
+        with _eval(net):
+            return _embed(lambda x: self.embed(net, x), data)
+
+    def _items(self, X: Any, *, reset: bool) -> Items:
+        """X as items; reset in fit, and in transform the items are held against what was fitted."""
+        array = X if isinstance(X, np.ndarray) else None
+        special = isinstance(X, Items | str | Path) or (array is not None and array.ndim in (3, 4))
+        if not special and isinstance(X, list) and X and (isinstance(X[0], str) or hasattr(X[0], "getexif")):
+            special = True
+        if special:
+            items = as_items(X)
+            if items.kind in ("vector", "table"):
+                _validate_vectors(self, items.values, reset)
+        else:
+            values = validate_data(self, X, reset=reset, dtype=np.float32, ensure_min_samples=2 if reset else 1)
+            items = Items(kind="vector", values=values, ids=[str(i) for i in range(len(values))])
+        if not reset and family(items.kind) != family(self.inputs_.kind):
+            raise InputError(f"this {type(self).__name__} was fitted on {self.inputs_.kind}s, it can't read {items.kind}s")
+        return items
+
+    def _check(self, items: Items) -> None:
+        if len(items) < 2:
+            raise InputError(f"{len(items)} item: learning needs at least 2; to keep an encoder as it is use method none")
+        for name, low in (("batch_size", 2), ("examples", 1), ("devices", 1)):
+            if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < low:
+                raise InputError(f"{name} must be an integer of at least {low}, got {getattr(self, name)!r}")
+        if self.epochs is not None and self.epochs < 0:
+            raise InputError(f"epochs must not be negative, got {self.epochs!r}")
+        for name in ("lr", "weight_decay", "warmup", "whiten"):
+            if not np.isfinite(getattr(self, name)) or getattr(self, name) < 0:
+                raise InputError(f"{name} must be a finite number that is not negative, got {getattr(self, name)!r}")
+
+    def _warm_statistics(self, items: Items) -> None:
+        """Batch-norm statistics of an untrained net, from a few batches: an honest baseline knows the data's scale."""
+        with torch.no_grad():
+            self.net_.train()
+            source = Source(items, self.net_.encode, self.inputs_)
+            for index in np.array_split(np.arange(min(len(items), 1024)), max(1, min(len(items), 1024) // 256)):
+                if len(index) > 1:
+                    for _ in range(4):
+                        self.embed(self.net_, source.batch(index))
+
+    def _embed(self, items: Items, whitening: Whitening | None = None, out: np.ndarray | None = None) -> np.ndarray:
+        device = _device(self.device)
+        net = self.net_.to(device)
+        try:
+            return _embed(lambda x: self.embed(net, x), Source(items, net.encode, self.inputs_, device), whitening, out)
+        finally:
+            net.cpu()
+
+    def _finish(self, items: Items) -> None:
+        """Measure what the vectors need after the network: their mean and principal axes, on at most 20,000 examples."""
+        self.whitening_ = None
+        sample = items if len(items) <= 20_000 else items.subset(np.linspace(0, len(items) - 1, 20_000).astype(np.int64))
+        if self.whiten:
+            self.whitening_ = Whitening.fit(self._embed(sample), self.whiten)
+        self._set_width()
+
+    def _set_width(self) -> None:
+        self._n_features_out = self.net_.encode.width if self.whitening_ is None else self.whitening_.width
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+class Source:
+    """Items as tensors for a network: texts tokenized once, pictures brought to the channels and size it was fitted on."""
+
+    def __init__(self, items: Items, encode: Any, inputs: Inputs, device: torch.device | str = "cpu"):
+        self.items, self.inputs, self.device = items, inputs, torch.device(device)
+        if items.kind == "text":
+            if not hasattr(encode, "tokenize"):
+                raise InputError('an encoder for texts needs a method tokenize(texts) -> lists of ids from 1 on (see "ngrams")')
+            rows = encode.tokenize(list(items.values))
+            self.lengths = np.array([max(1, len(row)) for row in rows], dtype=np.int64)
+            self.starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+            self.tokens = np.fromiter((token for row in rows for token in row), dtype=np.int64, count=int(self.starts[-1]))
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def take(self, index: np.ndarray) -> Tensor:
+        """Rows for views: uint8 [n, H, W, C], int64 [n, length] or float32 [n, d]."""
+        if self.items.kind == "text":
+            ids = np.zeros((len(index), int(self.lengths[index].max())), dtype=np.int64)
+            for row, i in enumerate(index):
+                words = self.tokens[self.starts[i] : self.starts[i + 1]]
+                ids[row, : len(words)] = words
+            return torch.from_numpy(ids).to(self.device)
+        rows = np.ascontiguousarray(self.items.take(index))
+        if self.items.kind == "image":
+            return self._fitted(torch.from_numpy(rows).to(self.device))
+        return torch.from_numpy(rows.astype(np.float32, copy=False)).to(self.device)
+
+    def batch(self, index: np.ndarray) -> Tensor:
+        """Rows for an encoder: pictures as float32 [n, C, H, W] in [0, 1], the others as from `take`."""
+        rows = self.take(index)
+        return to_batch(rows) if self.items.kind == "image" else rows
+
+    def order(self) -> np.ndarray:
+        """An order in which to embed: texts by length, so that a batch carries little padding."""
+        return np.argsort(self.lengths, kind="stable") if self.items.kind == "text" else np.arange(len(self))
+
+    def _fitted(self, rows: Tensor) -> Tensor:
+        rows = rows[..., None] if rows.ndim == 3 else rows
+        if rows.shape[-1] != self.inputs.channels:
+            rows = rows.expand(*rows.shape[:-1], 3) if rows.shape[-1] == 1 else rows.float().mean(dim=-1, keepdim=True).round().to(torch.uint8)
+        if min(rows.shape[1:3]) != self.inputs.size:
+            scale = self.inputs.size / min(rows.shape[1:3])
+            sides = [max(1, round(side * scale)) for side in rows.shape[1:3]]
+            resized = nn.functional.interpolate(to_batch(rows), size=sides, mode="bilinear", antialias=True, align_corners=False)
+            rows = (resized * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        return rows
+
+
+class _Objective(nn.Module):
+    """The loss as a module's forward: that is where Fabric applies autocast and gathers gradients."""
+
+    def __init__(self, learner: Learner, net: Net):
+        super().__init__()
+        self.net = net
+        self.learner = [learner]  # in a list: an estimator is no submodule
+
+    def forward(self, batch: Batch, turn: str | None = None) -> Any:
+        result = self.learner[0].loss(self.net, batch)
+        return result if turn is None else result[turn]()
+
+
+class _Training:
+    """One run of the loop. Every step seeds its own randomness from (seed, step), so a resumed run repeats a whole one."""
+
+    def __init__(self, learner: Learner, net: Net, items: Items, folder: Path | None):
+        from lightning_fabric import Fabric
+
+        self.learner, self.net, self.items, self.folder = learner, net, items, folder
+        accelerator = "auto" if learner.device == "auto" else _device(learner.device).type
+        self.fabric = Fabric(accelerator=accelerator, devices=learner.devices, strategy=learner.strategy, precision=_precision(learner))  # type: ignore[arg-type]
+        if learner.devices > 1 and not self.fabric._launched:
+            self.fabric.launch()
+        if items.kind == "image":
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.batch_size = min(learner.batch_size, len(items))
+        self.steps_per_epoch = len(items) // self.batch_size
+        self.epochs = learner.epochs if learner.epochs is not None else default_epochs(learner.examples, len(items))
+        self.steps = self.epochs * self.steps_per_epoch
+        self.optimizers = learner.optimizers(net)
+        self.bases = {name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()}
+        objective = _Objective(learner, net)
+        self.objective: Any = self.fabric.setup_module(torch.compile(objective) if learner.compile else objective)  # type: ignore[arg-type]
+        self.stepping: dict[str, Any] = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in self.optimizers.items()}
+        self.source = Source(items, net.encode, learner.inputs_, self.fabric.device)
+        self.views = learner.views if learner.views is not None else views_for(items.kind)
+        self.step, self.losses = 0, [0.0] * self.epochs  # losses: sums over the steps of each epoch
+        self.mark = {"n": len(items), "kind": items.kind, "parameters": {k: plain(v) for k, v in learner.get_params(deep=False).items()}}
+        self.mark["data"] = fingerprint(items)
+
+    def run(self, watch: Callable[[Progress], None] | None) -> list[float]:
+        self.net.train()
+        started, first, saved, told = time.monotonic(), self.step, time.monotonic(), 0.0
+        at_epochs_only = type(self.learner).before_epoch is not Learner.before_epoch
+        try:
+            while self.step < self.steps:
+                epoch, within = divmod(self.step, self.steps_per_epoch)
+                if within == 0:
+                    self.learner.before_epoch(self.net, self.source)
+                    self.net.train()
+                if within == 0 or self.step == first:
+                    order = self._order(epoch)
+                loss = self._one(order[within * self.batch_size : (within + 1) * self.batch_size])
+                if not np.isfinite(loss):
+                    raise InputError(f"the loss became {loss} at step {self.step}: lower lr (now {self.learner.lr}) or set clip=1.0")
+                self.losses[epoch] += loss
+                self.step += 1
+                now, end = time.monotonic(), within == self.steps_per_epoch - 1
+                if self.folder and now - saved > CHECKPOINT_SECONDS and (end or not at_epochs_only):
+                    self.save()
+                    saved = now
+                if watch and (end or now - told > 0.25):
+                    told = now
+                    rate = (self.step - first) / (now - started)
+                    left = (self.steps - self.step) / rate
+                    watch(Progress(self.step, self.steps, epoch + 1, self.epochs, loss, rate * self.batch_size, left, end, self._peek))
+        except KeyboardInterrupt:
+            if self.folder and not at_epochs_only:
+                self.save()
+            raise
+        if self.folder and self.steps:
+            self.save()
+        return [total / self.steps_per_epoch for total in self.losses]
+
+    def _one(self, index: np.ndarray) -> float:
+        """One step on the examples `index` of the global batch; this process takes its share of them."""
+        seed = zlib.crc32(f"{self.learner.seed}/{self.step}/{rank()}".encode())
+        torch.manual_seed(seed)
+        generator = torch.Generator(self.fabric.device).manual_seed(seed)
+        index = np.sort(index[rank() :: world()])  # sorted: a memory map is read front to back
+        batch = Batch(self.views(self.source.take(index), generator), torch.from_numpy(index).to(self.fabric.device))
+        factor = warmup_cosine(self.step, self.steps, int(self.learner.warmup * self.steps))
+        total = 0.0
+        for number, (name, optimizer) in enumerate(self.stepping.items()):
+            for group, base in zip(optimizer.param_groups, self.bases[name], strict=True):
+                group["lr"] = base if group.get("constant") else base * factor
+            result = self.objective(batch, name if len(self.stepping) > 1 else None)
+            if isinstance(result, dict):
+                result = sum(term() if callable(term) else term for term in result.values())
+            for other in self.stepping.values():
+                other.zero_grad()
+            self.fabric.backward(result)
+            if self.learner.clip:
+                self.fabric.clip_gradients(self.objective, optimizer, max_norm=self.learner.clip)
+            optimizer.step()
+            total += float(result.detach()) if number == 0 or len(self.stepping) > 1 else 0.0
+        with torch.no_grad():
+            self.learner.after_step(self.net, batch)
+        return total
+
+    def _order(self, epoch: int) -> np.ndarray:
+        generator = torch.Generator().manual_seed(zlib.crc32(f"{self.learner.seed}/epoch/{epoch}".encode()))
+        return torch.randperm(len(self.items), generator=generator).numpy()
+
+    def _peek(self, m: int) -> np.ndarray:
+        with _eval(self.net), torch.no_grad():
+            return self.learner.embed(self.net, self.source.batch(np.arange(min(m, len(self.items))))).float().cpu().numpy()
+
+    def save(self) -> None:
+        """Everything that a resumed run needs, in one file that appears at once or not at all."""
+        if self.folder is None or rank() != 0:
+            return
+        tensors = {f"net/{name}": value for name, value in self.net.state_dict().items()}
+        for name, optimizer in self.optimizers.items():
+            for i, state in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer/{name}/{i}/{key}": value for key, value in state.items() if isinstance(value, Tensor)}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(self.folder / CHECKPOINT, tensors, {"step": self.step, "losses": self.losses, "mark": self.mark})
+
+    def restore(self) -> None:
+        """Go on where the checkpoint stopped; from the start when there is none yet."""
+        from safetensors import safe_open
+
+        path = (self.folder or Path()) / CHECKPOINT
+        if self.folder is None or not path.exists():
+            return
+        try:
+            with safe_open(path, framework="pt") as file:
+                said = json.loads(file.metadata()["json"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+        except Exception as error:
+            raise InputError(f"{path} can't be read ({error}): delete it to train from the start") from None
+        for key in ("kind", "n", "data"):
+            if said["mark"][key] != self.mark[key]:
+                raise InputError(f"the data are not those of the checkpoint ({said['mark']['n']} {said['mark']['kind']}s): train without resume")
+        theirs, ours = said["mark"]["parameters"], json.loads(json.dumps(self.mark["parameters"]))
+        changed = [f"{k}={theirs.get(k)!r} (now {v!r})" for k, v in ours.items() if theirs.get(k) != v]
+        if changed:
+            raise InputError(f"the checkpoint was made with {', '.join(changed)}: resume with the same settings or train without resume")
+        self.net.load_state_dict({k.removeprefix("net/"): v for k, v in tensors.items() if k.startswith("net/")})
+        for name, optimizer in self.optimizers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            prefix = f"optimizer/{name}/"
+            for key, value in tensors.items():
+                if key.startswith(prefix):
+                    i, slot = key.removeprefix(prefix).split("/", 1)
+                    state.setdefault(int(i), {})[slot] = value
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        self.step, self.losses = said["step"], said["losses"]
+
+
+def default_epochs(examples: int, n: int) -> int:
+    """Epochs that show about `examples` examples: 1 to 200."""
+    return int(np.clip(round(examples / n), 1, 200))
+
+
+def inputs_of(items: Items) -> Inputs:
+    """What an encoder has to know of these items."""
+    if items.kind == "image":
+        shape = items.values.shape
+        return Inputs("image", channels=shape[3] if len(shape) == 4 else 1, size=int(min(shape[1:3])))
+    return Inputs(items.kind, features=0 if items.kind == "text" else int(items.values.shape[1]))
+
+
+def prepare(encode: Any, items: Items) -> None:
+    """Let an encoder measure what it needs of the data before training (word frequencies, say)."""
+    if hasattr(encode, "prepare"):
+        source = Source(items, encode, inputs_of(items))
+        encode.prepare((source.batch(part) for part in batches(source.order())), len(items))
+
+
+def batches(order: np.ndarray, size: int = EMBED_ROWS) -> Iterator[np.ndarray]:
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def family(kind: str) -> str:
+    """Tables are read as vectors."""
+    return "vector" if kind == "table" else kind
+
+
+def fingerprint(items: Items) -> int:
+    """A checksum of a few rows and ids, to tell one set from another of the same size."""
+    index = np.unique(np.linspace(0, len(items) - 1, 16).astype(np.int64))
+    rows = items.take(index)
+    content = "\0".join(rows).encode("utf-8", "replace") if items.kind == "text" else np.ascontiguousarray(rows).tobytes()
+    return zlib.crc32(content)
+
+
+def plain(value: Any) -> Any:
+    """A parameter as JSON can hold it."""
+    if isinstance(value, nn.Module):
+        return type(value).__name__
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"class": type(value).__name__} | json.loads(json.dumps(asdict(value)))
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, str | int | float | bool | list | tuple | dict | None) else repr(value)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], said: dict[str, Any] | None = None) -> None:
+    """A safetensors file that appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    partial = path.with_name(f".{path.name}.partial")
+    # Copies: safetensors refuses tensors that share memory.
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial, {"json": json.dumps(said or {})})
+    _commit(partial, path)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """A JSON file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _commit(partial, path)
+
+
+def _commit(partial: Path, path: Path) -> None:
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """config.json of a saved model or run."""
+    try:
+        return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        raise InputError(f"{folder} holds no model (there is no config.json): name a folder that learn or save wrote") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder}/config.json is damaged ({error})") from None
+
+
+def _class_of(config: dict[str, Any], asked: type[Learner]) -> type[Learner]:
+    module, _, name = config.get("class", "").rpartition(".")
+    if asked.__module__ == module and asked.__qualname__ == name:
+        return asked
+    if not module.startswith("unlabeled."):
+        raise InputError(f"the model is a {name or 'thing'} of your own: load it with {name or 'its class'}.load(folder)")
+    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+
+
+def _views_from(said: Any) -> Any:
+    if not isinstance(said, dict):
+        return None
+    from unlabeled import views
+
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items() if k != "class"}
+    if isinstance(arguments.get("policy"), dict):
+        arguments["policy"] = views.ImagePolicy(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments["policy"].items()})
+    return getattr(views, said["class"])(**arguments) if hasattr(views, said["class"]) else None
+
+
+def _embed(
+    function: Callable[[Tensor], Tensor], source: Source, whitening: Whitening | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
+    with torch.inference_mode():
+        for index in batches(source.order()):
+            rows = source.batch(index)
+            if family(source.items.kind) == "vector" and len(rows) < EMBED_ROWS:
+                # Matrix kernels differ with the number of rows; always the same number makes a row's vector its own.
+                rows = torch.cat([rows, rows.new_zeros(EMBED_ROWS - len(rows), rows.shape[1])])
+            z = function(rows).float().cpu().numpy()
+            z = (z if whitening is None else whitening.transform(z))[: len(index)]
+            if out is None:
+                out = np.empty((len(source), z.shape[1]), dtype=np.float32)
+            out[index] = z
+    if out is None:
+        raise InputError("nothing to embed: 0 items")
+    return out
+
+
+@contextlib.contextmanager
+def _eval(net: nn.Module) -> Iterator[None]:
+    training = net.training
+    net.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        net.train(training)
+
+
+def _validate_vectors(learner: Learner, values: np.ndarray, reset: bool) -> None:
+    """scikit-learn's bookkeeping (n_features_in_) for vectors that came as Items."""
+    if reset:
+        learner.n_features_in_ = values.shape[1]
+    elif values.shape[1] != learner.n_features_in_:
+        raise InputError(f"vectors have {values.shape[1]} features, {type(learner).__name__} was fitted on {learner.n_features_in_}")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f'device must be "auto", "cpu" or "cuda", got {name!r}') from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda was asked for, but this PyTorch sees no GPU: use device auto or cpu")
+    return device
+
+
+def _precision(learner: Learner) -> str:
+    if learner.precision != "auto":
+        return learner.precision
+    if _device(learner.device).type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    # On a CPU bf16 pays only where it has instructions for it; elsewhere it is emulated and slow.
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
