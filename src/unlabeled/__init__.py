@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unlabeled.methods.words.tfidf_svd import TfidfSVD
     from unlabeled.representation import Representation, import_vectors
     from unlabeled.run import Run, learn, open
+    from unlabeled.saving import load_model
     from unlabeled.views import ImagePolicy, ImageViews, TextViews, VectorViews
 
 __version__ = "0.1.0"
@@ -45,6 +46,7 @@ _WHERE = {
     "Run": "run",
     "learn": "run",
     "open": "run",
+    "load_model": "saving",
     "ImagePolicy": "views",
     "ImageViews": "views",
     "TextViews": "views",

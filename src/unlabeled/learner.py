@@ -7,13 +7,11 @@ precision, schedules, checkpoints, saving and embedding, is here and the same fo
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
-import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +28,7 @@ from unlabeled.errors import InputError
 from unlabeled.parts.gather import rank, world
 from unlabeled.parts.schedules import warmup_cosine
 from unlabeled.parts.whiten import Whitening
+from unlabeled.saving import plain, read_config, write_json, write_tensors
 from unlabeled.views import views_for
 from unlabeled.views.images import to_batch
 
@@ -112,7 +111,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def embed(self, net: Net, x: Tensor) -> Tensor:
         """Vectors of a batch without views: [n, width]."""
-        return net.encode(x)  # type: ignore[no-any-return, operator]
+        return net.encode(x)
 
     def before_epoch(self, net: Net, data: Source) -> None:
         """Called before each epoch: re-clustering, mining."""
@@ -173,7 +172,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if self.whitening_ is not None:
             tensors |= {f"whitening/{k}": torch.from_numpy(v) for k, v in self.whitening_.arrays().items()}
         write_tensors(folder / "model.safetensors", tensors)
-        save_architecture(self.net_.encode, folder)  # type: ignore[arg-type]
+        save_architecture(self.net_.encode, folder)
         write_json(folder / "config.json", self.description() | more)
         return folder
 
@@ -192,12 +191,9 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def load(cls, folder: str | Path, *, encoder: nn.Module | None = None) -> Self:
         """Open what `save` wrote. encoder: an untrained copy of the module, where it was one of the user's own."""
         config = read_config(folder)
-        kind = _class_of(config, cls)
-        if not issubclass(kind, cls):
-            raise InputError(f"{folder} holds a {kind.__name__}, not a {cls.__name__}")
-        parameters = {name: value for name, value in config["parameters"].items() if name in {f.name for f in fields(kind)}}
-        parameters["views"] = _views_from(parameters.get("views"))
-        learner = kind(**parameters)
+        if config.get("class") != f"{cls.__module__}.{cls.__qualname__}":
+            raise InputError(f"{folder} holds a {config.get('class', 'thing')}, not a {cls.__name__}: see unlabeled.load_model")
+        learner = cls(**config["parameters"] | {"views": _views_from(config["parameters"]["views"])})
         learner.inputs_ = Inputs(**config["inputs"])
         if encoder is None:
             if config["encoder"] is None:
@@ -391,11 +387,11 @@ class _Training:
 
         self.learner, self.net, self.items, self.folder = learner, net, items, folder
         accelerator = "auto" if learner.device == "auto" else _device(learner.device).type
-        self.fabric = Fabric(accelerator=accelerator, devices=learner.devices, strategy=learner.strategy, precision=_precision(learner))  # type: ignore[arg-type]
+        self.fabric = Fabric(accelerator=accelerator, devices=learner.devices, strategy=learner.strategy, precision=_precision(learner))
         if learner.devices > 1 and not self.fabric._launched:
             self.fabric.launch()
         if items.kind == "image":
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            net.to(memory_format=torch.channels_last)
         self.batch_size = min(learner.batch_size, len(items))
         self.steps_per_epoch = len(items) // self.batch_size
         self.epochs = learner.epochs if learner.epochs is not None else default_epochs(learner.examples, len(items))
@@ -403,7 +399,7 @@ class _Training:
         self.optimizers = learner.optimizers(net)
         self.bases = {name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()}
         objective = _Objective(learner, net)
-        self.objective: Any = self.fabric.setup_module(torch.compile(objective) if learner.compile else objective)  # type: ignore[arg-type]
+        self.objective: Any = self.fabric.setup_module(torch.compile(objective) if learner.compile else objective)
         self.stepping: dict[str, Any] = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in self.optimizers.items()}
         self.source = Source(items, net.encode, learner.inputs_, self.fabric.device)
         self.views = learner.views if learner.views is not None else views_for(items.kind)
@@ -558,59 +554,6 @@ def fingerprint(items: Items) -> int:
     rows = items.take(index)
     content = "\0".join(rows).encode("utf-8", "replace") if items.kind == "text" else np.ascontiguousarray(rows).tobytes()
     return zlib.crc32(content)
-
-
-def plain(value: Any) -> Any:
-    """A parameter as JSON can hold it."""
-    if isinstance(value, nn.Module):
-        return type(value).__name__
-    if is_dataclass(value) and not isinstance(value, type):
-        return {"class": type(value).__name__} | json.loads(json.dumps(asdict(value)))
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, str | int | float | bool | list | tuple | dict | None) else repr(value)
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], said: dict[str, Any] | None = None) -> None:
-    """A safetensors file that appears whole or not at all."""
-    from safetensors.torch import save_file
-
-    partial = path.with_name(f".{path.name}.partial")
-    # Copies: safetensors refuses tensors that share memory.
-    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial, {"json": json.dumps(said or {})})
-    _commit(partial, path)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """A JSON file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _commit(partial, path)
-
-
-def _commit(partial: Path, path: Path) -> None:
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def read_config(folder: str | Path) -> dict[str, Any]:
-    """config.json of a saved model or run."""
-    try:
-        return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except FileNotFoundError:
-        raise InputError(f"{folder} holds no model (there is no config.json): name a folder that learn or save wrote") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{folder}/config.json is damaged ({error})") from None
-
-
-def _class_of(config: dict[str, Any], asked: type[Learner]) -> type[Learner]:
-    module, _, name = config.get("class", "").rpartition(".")
-    if asked.__module__ == module and asked.__qualname__ == name:
-        return asked
-    if not module.startswith("unlabeled."):
-        raise InputError(f"the model is a {name or 'thing'} of your own: load it with {name or 'its class'}.load(folder)")
-    return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
 def _views_from(said: Any) -> Any:

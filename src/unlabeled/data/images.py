@@ -170,7 +170,7 @@ def _pixels(picture: Any, shape: tuple[int, int, int]) -> np.ndarray | str:
                 image = image if as_is else image.crop(box)
                 image, box = image.convert(mode) if mode else _eight_bits(image), (0, 0, side, side)
             if not as_is:
-                image = image.resize((width, height), Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
+                image = image.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
             if image.mode in ("LA", "RGBA"):
                 white = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(white, image.convert("RGBA"))

@@ -115,7 +115,7 @@ class Items:
                 for start in range(0, len(rows), 4096):
                     file.append(self.take(rows[start:start + 4096]))
                 values = file.finish()
-        return Items(self.kind, values, ids, columns, source=self.source, fields=list(self.fields))
+        return Items(self.kind, values, ids, columns, list(self.unreadable), self.source, list(self.fields), list(self.notes))
 
     def describe(self) -> str:
         """One line: how many of what."""

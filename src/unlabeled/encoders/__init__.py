@@ -113,7 +113,7 @@ def encoder(which: str | nn.Module, inputs: Inputs) -> nn.Module:
         net = make(inputs)
     else:
         net = _pretrained(name, inputs)
-    net.spec = {"name": name, "inputs": asdict(inputs)}  # type: ignore[assignment]
+    net.spec = {"name": name, "inputs": asdict(inputs)}
     return net
 
 
@@ -136,12 +136,12 @@ def save_architecture(net: nn.Module, folder: Path) -> None:
 
     target = folder / "encoder"
     if isinstance(net, HuggingFaceText):
-        net.transformer.config.save_pretrained(target)  # type: ignore[union-attr, operator]
+        net.transformer.config.save_pretrained(target)
         net.tokenizer.save_pretrained(target)
         (target / "options.json").write_text(json.dumps({"length": net.length, "unit": net.unit}))
     elif isinstance(net, HuggingFaceImage) and getattr(net, "spec", {}).get("name") not in NAMED:
-        net.model.config.save_pretrained(target)  # type: ignore[union-attr, operator]
-        options = {"size": net.size, "mean": net.mean.flatten().tolist(), "std": net.std.flatten().tolist()}  # type: ignore[operator]
+        net.model.config.save_pretrained(target)
+        options = {"size": net.size, "mean": net.mean.flatten().tolist(), "std": net.std.flatten().tolist()}
         (target / "options.json").write_text(json.dumps(options))
 
 
@@ -161,7 +161,7 @@ def load_architecture(spec: dict[str, Any], folder: Path) -> nn.Module:
         net: nn.Module = HuggingFaceText(model, AutoTokenizer.from_pretrained(saved), **options)
     else:
         net = HuggingFaceImage(model, **options)
-    net.spec = spec  # type: ignore[assignment]
+    net.spec = spec
     return net
 
 
@@ -212,5 +212,5 @@ def _with_width(net: nn.Module, inputs: Inputs) -> nn.Module:
         if not isinstance(out, torch.Tensor) or out.ndim != 2:
             got = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
             raise InputError(f"an encoder maps n items to a tensor [n, width], this one gave {got}")
-        net.width = out.shape[1]  # type: ignore[assignment]
+        net.width = out.shape[1]
     return net

@@ -19,6 +19,6 @@ class Frozen(Learner):
     def build(self, encoder: nn.Module) -> Net:
         return Net(encode=encoder)
 
-    def fit(self, X, y=None, **ignored):  # type: ignore[no-untyped-def]
+    def fit(self, X, y=None, **ignored):
         """Build the encoder; `checkpoint`, `resume` and `watch` have nothing to do."""
         return self.untrained(X)

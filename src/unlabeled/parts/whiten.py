@@ -43,7 +43,7 @@ class Whitening:
 
     def transform(self, vectors: np.ndarray) -> np.ndarray:
         """float [n, d] -> float32 [n, width]."""
-        return ((vectors - self.mean) @ self.matrix).astype(np.float32, copy=False)  # type: ignore[no-any-return]
+        return ((vectors - self.mean) @ self.matrix).astype(np.float32, copy=False)
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"mean": self.mean, "matrix": self.matrix}

@@ -9,4 +9,4 @@ __all__ = ["ImagePolicy", "ImageViews", "TextViews", "VectorViews", "views_for"]
 
 def views_for(kind: str) -> ImageViews | TextViews | VectorViews:
     """The views that suit a kind of data when the user names none."""
-    return {"image": ImageViews, "text": TextViews}.get(kind, VectorViews)()  # type: ignore[no-any-return, operator]
+    return {"image": ImageViews, "text": TextViews}.get(kind, VectorViews)()

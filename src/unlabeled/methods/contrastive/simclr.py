@@ -24,11 +24,11 @@ class SimCLR(Learner):
     temperature: float = 0.2
 
     def build(self, encoder: nn.Module) -> Net:
-        return Net(encode=encoder, project=mlp(encoder.width, self.hidden, self.dim))  # type: ignore[arg-type]
+        return Net(encode=encoder, project=mlp(encoder.width, self.hidden, self.dim))
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
         if batch.views[0].shape == batch.views[1].shape:  # one forward pass: both views share batch-norm statistics
-            z1, z2 = net.project(net.encode(cat(batch.views[:2]))).chunk(2)  # type: ignore[operator]
+            z1, z2 = net.project(net.encode(cat(batch.views[:2]))).chunk(2)
         else:
-            z1, z2 = (net.project(net.encode(view)) for view in batch.views[:2])  # type: ignore[operator]
+            z1, z2 = (net.project(net.encode(view)) for view in batch.views[:2])
         return nt_xent(z1, z2, self.temperature)

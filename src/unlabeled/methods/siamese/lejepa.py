@@ -28,10 +28,10 @@ class LeJEPA(Learner):
     t_max: float = 3.0
 
     def build(self, encoder: nn.Module) -> Net:
-        return Net(encode=encoder, project=mlp(encoder.width, self.hidden, self.dim))  # type: ignore[arg-type]
+        return Net(encode=encoder, project=mlp(encoder.width, self.hidden, self.dim))
 
     def loss(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        z = stack([net.project(net.encode(view)) for view in batch.views]).float()  # type: ignore[operator]
+        z = stack([net.project(net.encode(view)) for view in batch.views]).float()
         centre = z[: self.global_views].mean(dim=0)
         invariance = (z - centre).square().mean()
         gaussian = stack([sigreg(view, self.directions, self.knots, self.t_max) for view in z]).mean()

@@ -26,14 +26,14 @@ class SimSiam(Learner):
     lr: float = 2e-3
 
     def build(self, encoder: nn.Module) -> Net:
-        project = mlp(encoder.width, *[self.dim] * self.layers, last="norm")  # type: ignore[arg-type]
+        project = mlp(encoder.width, *[self.dim] * self.layers, last="norm")
         return Net(encode=encoder, project=project, predict=mlp(self.dim, self.predictor_dim, self.dim))
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
-        z1, z2 = (net.project(net.encode(view)) for view in batch.views)  # type: ignore[operator]
-        p1, p2 = net.predict(z1), net.predict(z2)  # type: ignore[operator]
+        z1, z2 = (net.project(net.encode(view)) for view in batch.views)
+        p1, p2 = net.predict(z1), net.predict(z2)
         return (negative_cosine(p1, z2.detach()) + negative_cosine(p2, z1.detach())) / 2
 
-    def optimizers(self, net: Net) -> dict:  # type: ignore[type-arg]
+    def optimizers(self, net: Net) -> dict:
         # The predictor's learning rate is not decayed: it has to follow representations that still move (section 4.2).
-        return {"loss": self.optimizer_over(net.encode, net.project, constant=(net.predict,))}  # type: ignore[arg-type]
+        return {"loss": self.optimizer_over(net.encode, net.project, constant=(net.predict,))}

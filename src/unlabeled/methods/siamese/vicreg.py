@@ -25,10 +25,10 @@ class VICReg(Learner):
     covariance: float = 1.0
 
     def build(self, encoder: nn.Module) -> Net:
-        return Net(encode=encoder, expand=mlp(encoder.width, self.dim, self.dim, self.dim))  # type: ignore[arg-type]
+        return Net(encode=encoder, expand=mlp(encoder.width, self.dim, self.dim, self.dim))
 
     def loss(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        z1, z2 = (net.expand(net.encode(view)) for view in batch.views)  # type: ignore[operator]
+        z1, z2 = (net.expand(net.encode(view)) for view in batch.views)
         invariance, variance, covariance = vicreg(z1, z2)
         return {
             "invariance": self.invariance * invariance,

@@ -1,0 +1,245 @@
+"""The command line. Nothing heavy is imported before a command needs it: `unlabeled --help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from unlabeled import __version__
+from unlabeled.errors import InputError, MissingExtra
+
+FAILED = 2  # exit status of whatever a user can mend
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = parser().parse_args(arguments)
+    if not hasattr(options, "run"):
+        parser().print_help()
+        return 0
+    try:
+        options.run(options)
+        return 0
+    except (InputError, MissingExtra) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        where = getattr(options, "out", None)
+        kept = getattr(options, "interrupted", None) or (f"what was learned is kept in {where}" if where else "nothing was changed")
+        return _fail(f"stopped; {kept}")
+    except MemoryError:
+        return _fail("out of memory: use a smaller batch_size (--set batch_size=64), fewer items or a machine with more memory")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away (| head): not an error
+        return 0
+    except OSError as error:
+        return _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="unlabeled", description="Representations from unlabelled data, kept, searched, grouped and judged.")
+    top.add_argument("--version", action="version", version=f"unlabeled {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+
+    learn = _command(commands, "learn", _learn, "read a folder or file, learn, index, judge and report")
+    learn.add_argument("path", help="a folder of pictures or .txt files; .txt .csv .tsv .jsonl .parquet (texts or numbers); .npy .npz")
+    learn.add_argument("--kind", choices=("image", "text", "vector", "table"), help="what the data are, where that isn't clear")
+    learn.add_argument("--column", help="the column to learn from (several numeric ones: a,b,c)")
+    learn.add_argument("--method", default="auto", help="auto, none, simclr, simsiam, vicreg, lejepa, tfidf-svd (default: auto)")
+    learn.add_argument("--encoder", default="auto", help="auto, conv4, resnet18, resnet50, vit, ngrams, minilm, mlp, a Hugging Face folder or id")
+    learn.add_argument("--epochs", type=int, help="how often each item is seen (default: by the size of the set)")
+    learn.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of the method; may be repeated")
+    learn.add_argument("--seed", type=int, default=0)
+    learn.add_argument("--out", metavar="RUN", help="the run's folder (default: runs/NAME)")
+    learn.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    learn.add_argument("--overwrite", action="store_true", help="replace the run that is there")
+
+    embed = _command(commands, "embed", _embed, "vectors of new items, as a run's own were made")
+    embed.add_argument("run_folder", metavar="RUN")
+    embed.add_argument("path")
+    embed.add_argument("-o", "--output", required=True, help="a .parquet or .npy file")
+    embed.add_argument("--kind", choices=("image", "text", "vector", "table"))
+    embed.add_argument("--column")
+
+    search = _command(commands, "search", _search, "the items nearest to a file, to words or to an item")
+    search.add_argument("run_folder", metavar="RUN")
+    search.add_argument("query", help="a file, words, or id:...")
+    search.add_argument("-k", type=int, default=10, help="how many (default: 10)")
+    search.add_argument("--json", action="store_true")
+
+    cluster = _command(commands, "cluster", _cluster, "named groups of a run's items")
+    cluster.add_argument("run_folder", metavar="RUN")
+    cluster.add_argument("--k", default="auto", help="how many groups, or auto (default)")
+    cluster.add_argument("--seed", type=int, default=0)
+    cluster.add_argument("--json", action="store_true")
+
+    report = _command(commands, "report", _report, "make a run's report again and say where it is")
+    report.add_argument("run_folder", metavar="RUN")
+
+    evaluate = _command(commands, "evaluate", _evaluate, "k-NN, linear probe and clusters against labels, beside the baselines")
+    evaluate.add_argument("run_folder", metavar="RUN")
+    evaluate.add_argument("--labels", required=True, help="a CSV or Parquet file with the columns id and label")
+    evaluate.add_argument("--column", help="the label's column (default: label)")
+    evaluate.add_argument("--folds", type=int, default=5)
+    evaluate.add_argument("--seed", type=int, default=0)
+    evaluate.add_argument("--json", action="store_true")
+
+    systems = _command(commands, "systems", _systems, "the 189 published systems and how far each one is")
+    systems.add_argument("--json", action="store_true")
+    systems.add_argument("--foundations", action="store_true", help="the methods that the 189 stand on")
+    return top
+
+
+def _command(commands: Any, name: str, function: Any, about: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+    command.set_defaults(run=function)
+    return command
+
+
+def _fail(message: str) -> int:
+    print(f"unlabeled: {' '.join(message.split())}", file=sys.stderr)
+    return FAILED
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """key=value pairs; values are Python literals where they read as such, else text. views.KEY and policy.KEY reach the views."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"--set wants KEY=VALUE, got {pair!r}")
+        try:
+            settings[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[key] = {"true": True, "false": False, "none": None}.get(value.lower(), value)
+    return settings
+
+
+def _learn(options: argparse.Namespace) -> None:
+    from unlabeled.progress import Screen
+    from unlabeled.run import _folder_for, learn
+
+    out = _folder_for(options.path, options.out, options.resume)
+    options.out = out
+    with Screen() as screen:
+        options.interrupted = None
+        try:
+            run = learn(
+                options.path,
+                kind=options.kind,
+                column=options.column,
+                method=options.method,
+                encoder=options.encoder,
+                epochs=options.epochs,
+                settings=_settings(options.set),
+                seed=options.seed,
+                out=out,
+                resume=options.resume,
+                overwrite=options.overwrite,
+                say=screen.say,
+                watch=screen.training,
+                reading=screen.reading,
+            )
+        except KeyboardInterrupt:
+            kept = (out / "checkpoint.safetensors").exists()
+            again = f"what was learned is kept: unlabeled learn {options.path} --out {out} --resume goes on"
+            options.interrupted = again if kept else "nothing was learned yet"
+            raise
+    print(f"report: {run.path / 'report.html'}")
+
+
+def _embed(options: argparse.Namespace) -> None:
+    import numpy as np
+
+    from unlabeled.data import read
+    from unlabeled.run import open
+
+    target = Path(options.output)
+    if target.suffix not in (".parquet", ".npy"):
+        raise InputError(f"{target} must end in .parquet or .npy")
+    run = open(options.run_folder)
+    items = read(options.path, kind=options.kind, column=options.column, size=run.model.inputs_.size if run.kind == "image" else None)
+    vectors = run.embed(items)
+    partial = target.with_name(f".{target.name}.partial{target.suffix}")
+    if target.suffix == ".npy":
+        np.save(partial, vectors)
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+        pq.write_table(pa.table({"id": pa.array(list(items.ids), pa.string()), "vector": flat}), partial)
+    os.replace(partial, target)
+    for name, reason in items.unreadable:
+        print(f"skipped {name}: {reason}", file=sys.stderr)
+    print(f"{len(vectors):,} vectors of {vectors.shape[1]} numbers: {target}")
+
+
+def _search(options: argparse.Namespace) -> None:
+    from unlabeled.run import open
+
+    hits = open(options.run_folder).search(options.query, options.k)
+    if options.json:
+        print(json.dumps([{k: v for k, v in vars(hit).items() if v is not None} for hit in hits], ensure_ascii=False, indent=1))
+        return
+    for hit in hits:
+        text = " ".join(hit.text.split())[:100] if hit.text else ""
+        print(f"{hit.rank:>3}  {hit.score:.3f}  {hit.id}" + (f"  {text}" if text else ""))
+    if not hits:
+        print("nothing found")
+
+
+def _cluster(options: argparse.Namespace) -> None:
+    from unlabeled.run import open
+
+    k = options.k
+    if k != "auto":
+        try:
+            k = int(k)
+        except ValueError:
+            raise InputError(f"--k must be a number or auto, got {k!r}") from None
+    clusters = open(options.run_folder).clusters(k, seed=options.seed)
+    if options.json:
+        print(json.dumps([vars(cluster) for cluster in clusters], ensure_ascii=False, indent=1))
+        return
+    for cluster in clusters:
+        print(f"{cluster.cluster:>4}  {cluster.size:>7,}  {cluster.name}  ({', '.join(cluster.examples[:3])})")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from unlabeled.run import open, write_report
+
+    run = open(options.run_folder)
+    model = run.model if (run.path / "model.safetensors").exists() else None
+    print(f"report: {write_report(run, run.items(), model, say=print, seed=run.config.get('asked', {}).get('seed', 0))}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from unlabeled.run import open
+
+    rows = open(options.run_folder).evaluate(options.labels, column=options.column, folds=options.folds, seed=options.seed)
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    measures = [name for name in rows[0] if isinstance(rows[0][name], dict)]
+    width = max(len(row["name"]) for row in rows)
+    print(f"{'':{width}}  " + "  ".join(f"{m:>15}" for m in measures))
+    for row in rows:
+        print(f"{row['name']:{width}}  " + "  ".join(f"{row[m]['mean']:>8.3f} ± {row[m]['std']:.3f}" for m in measures))
+    print(f"mean ± standard deviation over {options.folds} folds (seed {options.seed})")
+
+
+def _systems(options: argparse.Namespace) -> None:
+    from unlabeled.systems import as_json, format_table, systems
+
+    rows = systems(foundations=options.foundations)
+    print(as_json(rows) if options.json else format_table(rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

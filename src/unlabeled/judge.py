@@ -1,0 +1,180 @@
+"""A representation beside its baselines: raw data, PCA, a random encoder, the untouched pretrained encoder.
+
+Every arm sees the same items; vectors are compared after subtracting their mean. No label is used but in `with_labels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unlabeled.data import Items
+
+Embed = Callable[[Items], np.ndarray]
+SAMPLE = 2000  # items that label-free measures are taken on
+REPEATS = 3  # samples of them, for the spread
+
+
+@dataclass
+class Arm:
+    """One way to turn items into vectors."""
+
+    name: str  # "learned", "raw", "PCA", "random encoder", "pretrained"
+    embed: Embed
+
+
+def arms(model: Any, items: Items, *, seed: int = 0) -> list[Arm]:
+    """The learned representation first, then what it has to beat. model: a fitted estimator; items: what it was fitted on."""
+    from sklearn.base import clone
+
+    from unlabeled.encoders import is_pretrained
+    from unlabeled.methods import method
+    from unlabeled.methods.frozen import Frozen
+
+    trained = not isinstance(model, Frozen)
+    chosen = getattr(model, "encoder", "auto")
+    found = [Arm("learned" if trained else ("pretrained" if is_pretrained(chosen) else "as it is"), model.transform)]
+    sample = items.subset(_pick(len(items), 10_000, seed))
+    if items.kind == "text":
+        if not isinstance(model, method("tfidf-svd")):
+            found.append(Arm("TF-IDF + SVD", method("tfidf-svd")(seed=seed).fit(sample).transform))
+        if not trained or not hasattr(model, "net_"):
+            found.append(Arm("random encoder", Frozen(encoder="ngrams", seed=seed).fit(sample).transform))
+    else:
+        scale = _scale(sample)
+        raw: Embed = lambda x: _raw(x, scale)  # noqa: E731
+        found.append(Arm("raw", raw))
+        found.append(Arm("PCA", _pca(raw, sample, seed)))
+    if trained and hasattr(model, "net_"):
+        found.append(Arm("random encoder", clone(model).untrained(sample).transform))
+        if is_pretrained(chosen):
+            found.append(Arm("pretrained", Frozen(encoder=chosen, seed=seed).fit(sample).transform))
+    return found
+
+
+def judge(found: list[Arm], items: Items, *, seed: int = 0) -> list[dict[str, Any]]:
+    """Label-free measures of each arm, each as {"mean", "std"} over three samples of up to 2,000 items.
+
+    rankme, uniformity, mean_cosine, std_sqrt_d (unlabeled.evaluate), half_retrieval: how often one half of an item finds
+    its other half among all the others', and half_neighbours: share of the ten nearest items that both halves agree on.
+    """
+    from unlabeled import evaluate
+
+    rows: list[dict[str, Any]] = [{"name": arm.name} for arm in found]
+    for repeat in range(REPEATS if len(items) > 100 else 1):
+        sample = items.subset(_pick(len(items), SAMPLE, seed + repeat))
+        first, second = halves(sample)
+        for row, arm in zip(rows, found, strict=True):
+            z, a, b = (centred(arm.embed(part)) for part in (sample, first, second))
+            row["dim"] = int(z.shape[1])
+            values = {
+                "rankme": evaluate.rankme(z),
+                "uniformity": evaluate.uniformity(z),
+                "mean_cosine": evaluate.mean_cosine(z),
+                "std_sqrt_d": evaluate.std_sqrt_d(z),
+            }
+            if len(sample) > 2:
+                values["half_retrieval"] = evaluate.half_retrieval(a, b)
+                values["half_neighbours"] = evaluate.neighbour_overlap(a, b, k=min(10, len(sample) - 1), seed=seed)
+            for name, value in values.items():
+                row.setdefault(name, []).append(float(value))
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, list):
+                row[name] = {"mean": float(np.mean(value)), "std": float(np.std(value))}
+    return rows
+
+
+def halves(items: Items) -> tuple[Items, Items]:
+    """Two parts of every item that share as little as possible.
+
+    Pictures: opposite corners, 60 % of the side each. Texts: the first and the second half of the words. Vectors and
+    tables: the even and the odd features, the others at their mean.
+    """
+    index = np.arange(len(items))
+    if items.kind == "text":
+        words = [text.split() for text in items.take(index)]
+        cut = [max(1, len(w) // 2) for w in words]
+        first: Any = [" ".join(w[:c]) for w, c in zip(words, cut, strict=True)]
+        second: Any = [" ".join(w[c:] or w) for w, c in zip(words, cut, strict=True)]
+    elif items.kind == "image":
+        values = items.take(index)
+        side = max(1, round(0.6 * min(values.shape[1:3])))
+        first, second = values[:, :side, :side], values[:, -side:, -side:]
+    else:
+        values = np.asarray(items.take(index), dtype=np.float32)
+        mean = values.mean(axis=0)
+        even = np.arange(values.shape[1]) % 2 == 0
+        first, second = np.where(even, values, mean), np.where(even, mean, values)
+    return Items(items.kind, first, list(items.ids)), Items(items.kind, second, list(items.ids))
+
+
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """One sentence: whether the first arm is better than the others, as far as can be said without labels.
+
+    Judged by half_retrieval: of all label-free measures here it followed probes with labels best (docs/defaults.md).
+    """
+    if len(rows) < 2 or "half_retrieval" not in rows[0]:
+        return "Too few items to judge the representation without labels."
+    own, others = rows[0]["half_retrieval"], {row["name"]: row["half_retrieval"] for row in rows[1:]}
+    best = max(others, key=lambda name: others[name]["mean"])
+    gap, spread = own["mean"] - others[best]["mean"], 2 * max(own["std"], others[best]["std"], 0.005)
+    said = f"one half of an item finds its other half {own['mean']:.0%} of the time, {others[best]['mean']:.0%} with {best}"
+    if rows[0]["name"] != "learned":
+        better = "is the best of what was compared" if gap > spread else f"is no better than {best}" if gap > -spread else f"is worse than {best}"
+        return f"The representation {better}: {said}."
+    if gap > spread:
+        return f"Training helped: {said}, the best of what it was compared with."
+    if gap > -spread:
+        return f"Training did not help: {said}, which is no difference beyond chance. Prefer {best}, it costs less."
+    return f"Training did not help: {said}. {best} is better without labels; train longer, or use it instead."
+
+
+def with_labels(found: list[Arm], items: Items, labels: Any, *, folds: int = 5, seed: int = 0) -> list[dict[str, Any]]:
+    """k-NN and linear probe, clustering accuracy, NMI and ARI of each arm, each as {"mean", "std"}. See evaluate.probes."""
+    from unlabeled import evaluate
+
+    return evaluate.probes({arm.name: arm.embed(items) for arm in found}, labels, folds=folds, seed=seed)  # type: ignore[no-any-return]
+
+
+def centred(z: np.ndarray) -> np.ndarray:
+    return z - z.mean(axis=0, keepdims=True)
+
+
+def _pick(n: int, most: int, seed: int) -> np.ndarray:
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+
+
+def _scale(items: Items) -> Any:
+    """Side of the raw pictures (at most 32 pixels), or mean and spread of each feature."""
+    if items.kind == "image":
+        return min(32, *items.values.shape[1:3])
+    values = np.asarray(items.take(np.arange(len(items))), dtype=np.float32)
+    spread = values.std(axis=0)
+    return values.mean(axis=0), np.where(spread > 0, spread, 1), items.kind == "table"
+
+
+def _raw(items: Items, scale: Any) -> np.ndarray:
+    values = items.take(np.arange(len(items)))
+    if items.kind != "image":
+        mean, spread, table = scale
+        return ((values - mean) / (spread if table else 1)).astype(np.float32)
+    import torch
+
+    from unlabeled.views.images import to_batch
+
+    pictures = to_batch(torch.from_numpy(np.ascontiguousarray(values)))
+    if tuple(pictures.shape[2:]) != (scale, scale):
+        pictures = torch.nn.functional.interpolate(pictures, size=(scale, scale), mode="bilinear", antialias=True, align_corners=False)
+    return pictures.flatten(1).numpy()
+
+
+def _pca(raw: Embed, sample: Items, seed: int) -> Embed:
+    from sklearn.decomposition import PCA
+
+    values = raw(sample)
+    pca = PCA(min(64, *values.shape), random_state=seed, svd_solver="randomized").fit(values)
+    return lambda x: pca.transform(raw(x)).astype(np.float32)

@@ -1,0 +1,69 @@
+"""Files that appear whole or not at all, and what config.json can hold. Never pickle."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlabeled.errors import InputError
+
+
+def write_tensors(path: Path, tensors: dict[str, Any], said: dict[str, Any] | None = None) -> None:
+    """Tensors by name, and JSON beside them, as one safetensors file."""
+    from safetensors.torch import save_file
+
+    partial = path.with_name(f".{path.name}.partial")
+    # Copies: safetensors refuses tensors that share memory.
+    save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, partial, {"json": json.dumps(said or {})})
+    _commit(partial, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON for people: indented, UTF-8."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, content: str) -> None:
+    """A text file, UTF-8."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(content, encoding="utf-8", errors="replace")
+    _commit(partial, path)
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """config.json of a saved model or run."""
+    try:
+        return json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{folder} holds no model (there is no config.json): name a folder that learn or save wrote") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder}/config.json is damaged ({error})") from None
+
+
+def load_model(folder: str | Path) -> Any:
+    """The estimator that `save` wrote to a folder, whichever class of this package it is."""
+    module, _, name = str(read_config(folder).get("class", "")).rpartition(".")
+    if not module.startswith("unlabeled."):
+        raise InputError(f"{folder} holds a {name or 'model'} that is not of this package: load it with its own class, CLASS.load(folder)")
+    return getattr(importlib.import_module(module), name).load(folder)
+
+
+def plain(value: Any) -> Any:
+    """A parameter as JSON can hold it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"class": type(value).__name__} | json.loads(json.dumps(asdict(value)))
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, str | int | float | bool | list | tuple | dict | None) else type(value).__name__
+
+
+def _commit(partial: Path, path: Path) -> None:
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, path)
