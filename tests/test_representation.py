@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -36,8 +35,10 @@ def texts_of(n):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Sixty texts with an id and a column each, made once and only read."""
-    items = Items("text", [f"{TEXTS[row % 4]} Number{row}." for row in range(60)], [f"doc-{row:02}" for row in range(60)], {"size": np.arange(60)})
-    return Representation.create(tmp_path_factory.mktemp("runs") / "run", items, vectors_of(), config={"class": "SimSiam", "seed": np.int64(3)})
+    texts, ids = [f"{TEXTS[row % 4]} Number{row}." for row in range(60)], [f"doc-{row:02}" for row in range(60)]
+    config = {"class": "SimSiam", "seed": np.int64(3)}
+    path = tmp_path_factory.mktemp("runs") / "run"
+    return Representation.create(path, Items("text", texts, ids, {"size": np.arange(60)}), vectors_of(), config=config)
 
 
 def in_new_process(code, *arguments, **options):
@@ -51,7 +52,7 @@ def test_a_run_opened_again_holds_what_was_put_in(run):
     assert np.array_equal(again.vectors, vectors_of()) and again.vectors.dtype == np.float32
     assert again.ids[:2] == ["doc-00", "doc-01"] and again.texts[3] == "Opens compressed files and reads them. Number3."
     assert again.columns == ["size"] and again.column("size").tolist() == list(range(60))
-    assert again.config["class"] == "SimSiam" and again.config["seed"] == 3 and again.config["state"] == "done" and again.config["format"] == 1
+    assert [again.config[key] for key in ("class", "seed", "state", "format")] == ["SimSiam", 3, "done", 1]
     assert (len(again), again.kind) == (60, "text")
     assert np.allclose(again.center, vectors_of().mean(axis=0), atol=1e-6)
 
@@ -119,7 +120,10 @@ def test_an_unknown_id_is_answered_with_the_closest(run):
 def test_columns_are_added_and_replaced_and_outlive_the_process(tmp_path):
     made = Representation.create(tmp_path / "run", texts_of(4), vectors_of(4), config={})
     made.set_columns(cluster=np.array([0, 1, 1, -1]), name=["a", "b", None, "ü"], x=[0.5, 1, np.nan, 2], good=[True, False, True, True])
-    made.set_columns(cluster=np.array(["p", "q", "r", "s"]), **{"petal.length": [1, 2, 3, 4], "row": [9, 9, 9, 9], "_rowid": [1, 1, 1, 1], "": [5] * 4})
+    made.set_columns(
+        cluster=np.array(["p", "q", "r", "s"]),
+        **{"petal.length": [1, 2, 3, 4], "row": [9] * 4, "_rowid": [1] * 4, "": [5] * 4},
+    )
     again = Representation.open(tmp_path / "run")
     assert again.columns == ["cluster", "name", "x", "good", "petal.length", "row", "_rowid", ""]
     assert again.column("cluster").tolist() == ["p", "q", "r", "s"] and again.column("name").tolist() == ["a", "b", None, "ü"]
@@ -130,7 +134,12 @@ def test_columns_are_added_and_replaced_and_outlive_the_process(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [([1, 2], "has 2 values for 60 items"), ([[1]] * 60, r"holds list<item: int64>"), ([1] * 59 + ["x"], "can't be stored"), (np.zeros((60, 2)), "can't")],
+    [
+        ([1, 2], "has 2 values for 60 items"),
+        ([[1]] * 60, "holds list<"),
+        ([1] * 59 + ["x"], "can't be stored"),
+        (np.zeros((60, 2)), "can't be stored"),
+    ],
 )
 def test_a_column_that_does_not_fit_is_refused_and_none_is_written(run, values, message):
     with pytest.raises(InputError, match=message):
@@ -301,7 +310,7 @@ def test_a_folder_that_is_not_a_whole_run_is_refused_with_its_reason(tmp_path):
 @pytest.mark.parametrize("where", ["vectors", "table", "config"])
 def test_a_full_disk_leaves_what_was_there(where, monkeypatch, tmp_path):
     def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device") if where != "table" else RuntimeError("lance error: LanceError(IO): os error 28")
+        raise RuntimeError("LanceError(IO): os error 28") if where == "table" else OSError(errno.ENOSPC, "No space left on device")
 
     Representation.create(tmp_path / "old", texts_of(3), vectors_of(3), config={})
     room, name = {"vectors": (np, "save"), "table": (store, "write"), "config": (os, "replace")}[where]

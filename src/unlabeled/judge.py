@@ -47,7 +47,7 @@ def arms(model: Any, items: Items, *, seed: int = 0) -> list[Arm]:
         scale = _scale(sample)
         raw: Embed = lambda x: _raw(x, scale)  # noqa: E731
         found.append(Arm("raw", raw))
-        found.append(Arm("PCA", _pca(raw, sample, seed)))
+        found.append(Arm("PCA", _pca(raw, sample)))
     if trained and hasattr(model, "net_"):
         found.append(Arm("random encoder", clone(model).untrained(sample).transform))
         if is_pretrained(chosen):
@@ -172,9 +172,9 @@ def _raw(items: Items, scale: Any) -> np.ndarray:
     return pictures.flatten(1).numpy()
 
 
-def _pca(raw: Embed, sample: Items, seed: int) -> Embed:
-    from sklearn.decomposition import PCA
+def _pca(raw: Embed, sample: Items) -> Embed:
+    """Principal components whitened as the learned vectors of pictures are: without that the comparison would flatter us."""
+    from unlabeled.parts.whiten import Whitening
 
-    values = raw(sample)
-    pca = PCA(min(64, *values.shape), random_state=seed, svd_solver="randomized").fit(values)
-    return lambda x: pca.transform(raw(x)).astype(np.float32)
+    whitening = Whitening.fit(raw(sample), 0.75 if sample.kind == "image" else 0.0, 64)
+    return lambda x: whitening.transform(raw(x))

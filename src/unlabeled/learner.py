@@ -85,14 +85,15 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     encoder: str | nn.Module = "auto"  # a name, a Hugging Face folder or id, or a module; see unlabeled.encoders
     views: Any = None  # ImageViews, TextViews or VectorViews, or any callable (batch, generator) -> list of tensors
     epochs: int | None = None  # default: about `examples` examples in all, whatever the size of the set
-    examples: int = 250_000
+    examples: int = 200_000
     batch_size: int = 256
     optimizer: str = "adamw"  # or "sgd" (Nesterov momentum 0.9)
-    lr: float = 3e-3  # at its peak
+    lr: float = 2e-3  # at its peak
     weight_decay: float = 1e-4
     warmup: float = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
     clip: float | None = None  # largest norm of the gradient
-    whiten: float = 0.5  # how far vectors are whitened (0 not at all, 1 fully); see parts.whiten
+    whiten: float | None = None  # how far vectors are whitened, 0 not at all, 1 fully (parts.whiten); default: what suits the encoder
+    whiten_dim: int | None = None  # principal axes kept when whitening; default: what suits the encoder
     seed: int = 0
     device: str = "auto"
     devices: int = 1
@@ -110,8 +111,8 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         raise NotImplementedError(f"{type(self).__name__} has no loss")
 
     def embed(self, net: Net, x: Tensor) -> Tensor:
-        """Vectors of a batch without views: [n, width]."""
-        return net.encode(x)
+        """Vectors of a batch without views: [n, width]. Some encoders keep more of an item than what they are trained on."""
+        return net.encode.embedding(x) if hasattr(net.encode, "embedding") else net.encode(x)
 
     def before_epoch(self, net: Net, data: Source) -> None:
         """Called before each epoch: re-clustering, mining."""
@@ -184,6 +185,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             "parameters": {name: plain(value) for name, value in self.get_params(deep=False).items()},
             "inputs": asdict(self.inputs_),
             "encoder": getattr(self.net_.encode, "spec", None),
+            "width": self._n_features_out,
             "loss_curve": self.loss_curve_,
         }
 
@@ -236,9 +238,9 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             params = [p for module in members for p in module.parameters() if p.requires_grad]
             flat, matrix = [p for p in params if p.ndim < 2], [p for p in params if p.ndim >= 2]
             # Biases and norms are not decayed, as is usual today; SimSiam's and others' papers decay them too.
-            groups += [
-                {"params": part, "weight_decay": decay, "constant": fixed} for part, decay in ((matrix, self.weight_decay), (flat, 0.0)) if part
-            ]
+            for part, decay in ((matrix, self.weight_decay), (flat, 0.0)):
+                if part:
+                    groups.append({"params": part, "weight_decay": decay, "constant": fixed})
         if not groups:
             raise InputError(f"{type(self).__name__} has nothing to train: every parameter is frozen")
         if self.optimizer == "adamw":
@@ -278,7 +280,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if self.epochs is not None and self.epochs < 0:
             raise InputError(f"epochs must not be negative, got {self.epochs!r}")
         for name in ("lr", "weight_decay", "warmup", "whiten"):
-            if not np.isfinite(getattr(self, name)) or getattr(self, name) < 0:
+            if getattr(self, name) is not None and not np.isfinite(getattr(self, name)) or (getattr(self, name) or 0) < 0:
                 raise InputError(f"{name} must be a finite number that is not negative, got {getattr(self, name)!r}")
 
     def _warm_statistics(self, items: Items) -> None:
@@ -303,12 +305,18 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Measure what the vectors need after the network: their mean and principal axes, on at most 20,000 examples."""
         self.whitening_ = None
         sample = items if len(items) <= 20_000 else items.subset(np.linspace(0, len(items) - 1, 20_000).astype(np.int64))
-        if self.whiten:
-            self.whitening_ = Whitening.fit(self._embed(sample), self.whiten)
+        power = getattr(self.net_.encode, "whiten", 0.0) if self.whiten is None else self.whiten
+        if power:
+            most = self.whiten_dim or getattr(self.net_.encode, "whiten_dim", None)
+            self.whitening_ = Whitening.fit(self._embed(sample), power, most)
         self._set_width()
 
     def _set_width(self) -> None:
-        self._n_features_out = self.net_.encode.width if self.whitening_ is None else self.whitening_.width
+        if self.whitening_ is not None:
+            self._n_features_out = self.whitening_.width
+        else:
+            with _eval(self.net_):
+                self._n_features_out = int(self.embed(self.net_, self.inputs_.example()).shape[1])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -357,7 +365,8 @@ class Source:
     def _fitted(self, rows: Tensor) -> Tensor:
         rows = rows[..., None] if rows.ndim == 3 else rows
         if rows.shape[-1] != self.inputs.channels:
-            rows = rows.expand(*rows.shape[:-1], 3) if rows.shape[-1] == 1 else rows.float().mean(dim=-1, keepdim=True).round().to(torch.uint8)
+            grey = rows.float().mean(dim=-1, keepdim=True).round().to(torch.uint8)
+            rows = rows.expand(*rows.shape[:-1], 3) if rows.shape[-1] == 1 else grey
         if min(rows.shape[1:3]) != self.inputs.size:
             scale = self.inputs.size / min(rows.shape[1:3])
             sides = [max(1, round(side * scale)) for side in rows.shape[1:3]]
@@ -501,7 +510,8 @@ class _Training:
             raise InputError(f"{path} can't be read ({error}): delete it to train from the start") from None
         for key in ("kind", "n", "data"):
             if said["mark"][key] != self.mark[key]:
-                raise InputError(f"the data are not those of the checkpoint ({said['mark']['n']} {said['mark']['kind']}s): train without resume")
+                was = f"{said['mark']['n']} {said['mark']['kind']}s"
+                raise InputError(f"the data are not those of the checkpoint ({was}): train without resume")
         theirs, ours = said["mark"]["parameters"], json.loads(json.dumps(self.mark["parameters"]))
         changed = [f"{k}={theirs.get(k)!r} (now {v!r})" for k, v in ours.items() if theirs.get(k) != v]
         if changed:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unlabeled.data.images import read_pictures
-from unlabeled.data.items import Items, count, listed
+from unlabeled.data.items import Items, count, listed, short
 from unlabeled.data.storage import IN_MEMORY, RowFile, blocks, disk_errors, mapped, scratch
 from unlabeled.errors import InputError
 
@@ -25,21 +25,18 @@ def read_npy(path: Path, *, kind: str | None, cache: Path | None, size: int | No
 
 def read_npz(path: Path, *, kind: str | None, column: str | None, cache: Path | None, size: int | None) -> Items:
     """The one array of an .npz file with rows to learn from, or the one named `column`; arrays [n] beside it become columns."""
+    arrays: dict[str, np.ndarray] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-            arrays = {}
             for name in names:
-                spool = scratch(cache, ".npy")
-                with archive.open(name + ".npy") as member, open(spool, "wb") as out, disk_errors(spool.parent):
-                    shutil.copyfileobj(member, out, 1 << 20)
-                try:
-                    arrays[name] = mapped(spool, temporary=True)
-                except ValueError:                      # Python objects, or no rows to map
-                    arrays[name] = np.array(None)
-                    spool.unlink()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise InputError(f"{path.name} is not a readable .npz file ({error}): write it again with numpy.savez") from None
+                arrays[name] = _unpacked(archive, name + ".npy", cache)
+    except (InputError, PermissionError):
+        raise
+    except Exception as error:                          # zipfile and zlib raise nearly anything on damaged files
+        raise InputError(f"{path.name} is not a readable .npz file ({short(error)}): write it again with numpy.savez") from None
+    if not names:
+        raise InputError(f"{path.name} holds no array: wanted {WANTED}")
     if column is not None and column not in arrays:
         raise InputError(f"no array {column!r} in {path.name}: it has {listed(names)}")
     several = [name for name in names if arrays[name].ndim >= 2] or names
@@ -52,16 +49,33 @@ def read_npz(path: Path, *, kind: str | None, column: str | None, cache: Path | 
     return items
 
 
+def _unpacked(archive: zipfile.ZipFile, name: str, cache: Path | None) -> np.ndarray:
+    """An array of an .npz file, as a map of a temporary file."""
+    spool = scratch(cache, ".npy")
+    try:
+        with archive.open(name) as member, open(spool, "wb") as out, disk_errors(spool.parent):
+            shutil.copyfileobj(member, out, 1 << 20)
+        return mapped(spool, temporary=True)
+    except ValueError as error:                         # Python objects, or no rows to map
+        spool.unlink()
+        return np.array(None) if "Python objects" in str(error) else np.load(archive.open(name), allow_pickle=False)
+    except BaseException:
+        spool.unlink(missing_ok=True)
+        raise
+
+
 def _load(path: Path, name: str) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError) as error:
-        if "bject" in str(error) and "pickled data" not in str(error):
+    except PermissionError:
+        raise
+    except Exception as error:                          # the header is parsed as Python, so that damage shows in many ways
+        if "Python objects" in str(error):
             raise InputError(f"{name} holds Python objects: wanted {WANTED}; save it with a number type") from None
         try:
             return np.load(path, allow_pickle=False)    # without rows nothing can be mapped; that is said later
-        except (ValueError, EOFError, SyntaxError):
-            why = "it doesn't begin as one" if "pickle" in str(error) else str(error)
+        except Exception:
+            why = "it doesn't begin as one" if "pickle" in str(error) else short(error)
             raise InputError(f"{name} is not a readable .npy file ({why}): write it again with numpy.save") from None
 
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import sys
 import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from unlabeled.data.items import count
-from unlabeled.data.storage import RowFile
+from unlabeled.data.items import count, short
+from unlabeled.data.storage import RowFile, write_at
 from unlabeled.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,9 +35,10 @@ SMALLEST = 8                # nor smaller than this
 MOST_PIXELS = 10**9         # a picture that says it has more is a mistake or an attack
 MOST_BYTES = 1 << 30        # what one picture may need while it is decoded
 ALONE = 128 << 20           # pictures that need more than this are decoded one at a time
-CHUNK = 32                  # pictures a thread takes at once
+CHUNK = 32                  # pictures a worker takes at once
+MANY = 1000                 # from here on processes pay: threads wait for each other too often when pictures are small
 
-_alone = threading.Lock()
+_alone: Any = threading.Lock()          # in a worker process: the one that all of them share
 
 
 class Header(NamedTuple):
@@ -58,7 +61,7 @@ def read_pictures(source: Callable[[], Iterable[Any]], *, cache: Path | None = N
         raise InputError(f"size is {size}: wanted the side of the pictures in pixels, 1 or more")
     with _large_pictures_allowed():
         headers, reasons = [], {}
-        for position, header in enumerate(_in_threads(_headers, source())):
+        for position, header in enumerate(_in_parallel(_headers, source())):
             headers.append(header)
             if isinstance(header, str):
                 reasons[position] = header
@@ -67,7 +70,7 @@ def read_pictures(source: Callable[[], Iterable[Any]], *, cache: Path | None = N
             good = np.array([position for position in range(total) if position not in reasons])
             shape = _shape([headers[position] for position in good], size)
             with RowFile(shape, np.uint8, cache, "images") as file:
-                failed = _decode(source(), reasons, file, size is None, progress, total)
+                failed = _decode(source(), reasons, file, progress, total)
                 kept = [position for position in good if position not in failed]
                 reasons.update(failed)
                 if not kept:
@@ -116,7 +119,8 @@ def _headers(chunk: Sequence[Any]) -> list[Header | str]:
     return [_or_reason(header, picture) for picture in chunk]
 
 
-def _decode(pictures: Iterable[Any], skip: dict[int, str], file: RowFile, by_default: bool, progress, total: int) -> dict[int, str]:
+def _decode(pictures: Iterable[Any], skip: dict[int, str], file: RowFile, progress: Callable[[int, int], None] | None,
+            total: int) -> dict[int, str]:
     """Decode all but the positions in `skip` into the rows of `file`; returns the reasons of those that failed."""
     def wanted() -> Iterator[tuple[int, int, Any]]:
         row = 0
@@ -125,21 +129,10 @@ def _decode(pictures: Iterable[Any], skip: dict[int, str], file: RowFile, by_def
                 yield row, position, picture
                 row += 1
 
-    def decode(chunk: Sequence[tuple[int, int, Any]]) -> list[tuple[int, str | None]]:
-        rows = np.zeros((len(chunk), *file.shape), np.uint8)
-        results: list[tuple[int, str | None]] = []
-        for into, (_, position, picture) in zip(rows, chunk, strict=True):
-            done = _or_reason(_pixels, picture, file.shape)
-            if isinstance(done, str):
-                results.append((position, done))
-            else:
-                into[...] = done
-                results.append((position, None))
-        file.write(chunk[0][0], rows)
-        return results
-
     failed = {}
-    for done, (position, reason) in enumerate(_in_threads(decode, wanted()), 1):
+    decode = partial(_decode_into, file.file.fileno(), file.offset, file.shape, file.path.parent)
+    file.rows = total - len(skip)
+    for done, (position, reason) in enumerate(_in_parallel(decode, wanted()), 1):
         if reason is not None:
             failed[position] = reason
         if progress is not None and (done % CHUNK == 0 or done == total - len(skip)):
@@ -147,7 +140,23 @@ def _decode(pictures: Iterable[Any], skip: dict[int, str], file: RowFile, by_def
     return failed
 
 
-def _pixels(picture: Any, shape: tuple[int, int, int]) -> np.ndarray | str:
+def _decode_into(fd: int, offset: int, shape: tuple[int, ...], folder: Path,
+                 chunk: Sequence[tuple[int, int, Any]]) -> list[tuple[int, str | None]]:
+    """Decode (row, position, picture)s, rows one after the other, into an open file; returns (position, reason or None) of each."""
+    rows = np.zeros((len(chunk), *shape), np.uint8)
+    results: list[tuple[int, str | None]] = []
+    for into, (_, position, picture) in zip(rows, chunk, strict=True):
+        done = _or_reason(_pixels, picture, shape)
+        if isinstance(done, str):
+            results.append((position, done))
+        else:
+            into[...] = done
+            results.append((position, None))
+    write_at(fd, offset + chunk[0][0] * rows[0].nbytes, rows, folder)
+    return results
+
+
+def _pixels(picture: Any, shape: tuple[int, ...]) -> np.ndarray | str:
     """uint8 [H, W, C] of one picture, or the reason why not."""
     from PIL import Image
 
@@ -269,25 +278,52 @@ def _or_reason(function: Callable, picture: Any, *rest: Any) -> Any:
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise nearly anything on damaged files
-        return f"truncated or damaged ({' '.join(str(error).split())[:100] or type(error).__name__})"
+        return f"truncated or damaged ({short(error)})"
 
 
-def _in_threads(function: Callable[[Sequence[Any]], Sequence[Any]], things: Iterable[Any]) -> Iterator[Any]:
-    """function(chunk) of chunks of `things`: all cores, results in order, few chunks in flight. Pillow frees the interpreter lock."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _in_parallel(function: Callable[[Sequence[Any]], Sequence[Any]], things: Iterable[Any]) -> Iterator[Any]:
+    """function(chunk) of chunks of `things`: on all cores, results in order, few chunks in flight."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     things = iter(things)
+    first = list(islice(things, MANY))
+    things = chain(first, things)
     waiting: deque[Future] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    with _processes(cores, first) or ThreadPoolExecutor(cores) as pool:
         try:
             while chunk := list(islice(things, CHUNK)):
                 waiting.append(pool.submit(function, chunk))
-                if len(waiting) > 2 * threads:
+                if len(waiting) > 2 * cores:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
+        except BrokenExecutor:
+            raise InputError("a worker that decoded pictures was killed, perhaps for want of memory: close other programs, or make the "
+                             "largest pictures smaller") from None
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _processes(cores: int, first: Sequence[Any]) -> ProcessPoolExecutor | None:
+    """Worker processes, where many pictures can be sent to them and the system can fork; they inherit the open files."""
+    things = [thing[-1] if isinstance(thing, tuple) else thing for thing in first]
+    if cores == 1 or len(first) < MANY or sys.platform != "linux" or any(hasattr(thing, "getexif") for thing in things):
+        return None
+    import multiprocessing
+
+    if multiprocessing.current_process().daemon:       # may not have children
+        return None
+    try:
+        fork = multiprocessing.get_context("fork")
+        return ProcessPoolExecutor(cores, fork, _begin, (fork.Lock(),))
+    except (OSError, ImportError):                     # no semaphores here
+        return None
+
+
+def _begin(lock: Any) -> None:
+    global _alone
+    _alone = lock
+    signal.signal(signal.SIGINT, signal.SIG_IGN)       # Ctrl-C is the parent's to answer
 
 
 @contextmanager

@@ -144,6 +144,11 @@ def listed(names: Iterable[Any], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
+def short(error: BaseException) -> str:
+    """What another library says, in one short line."""
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
 def unique(ids: Sequence[str]) -> tuple[list[str], int]:
     """ids with ' (2)', ' (3)' ... on repeats, and how many there were."""
     seen: dict[str, int] = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlabeled.data.images import MAGIC
-from unlabeled.data.items import count, listed, unique
+from unlabeled.data.items import count, listed, short, unique
 from unlabeled.errors import InputError
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def open_csv(path: Path, delimiter: str | None = None) -> Source:
                         last = batch.column(len(names) - 1)[-1].as_py()
                         yield pa.Table.from_batches([batch]).select(list(wanted))
             except pa.ArrowInvalid as error:
-                raise InputError(f"{path.name} can't be read ({_short(error)}): is a quote left open?") from None
+                raise InputError(f"{path.name} can't be read ({short(error)}): is a quote left open?") from None
         if skipped:
             first = skipped[0]
             remarks["ragged"] = (f"{count(len(skipped), 'row')} skipped, the first is row {first.number:,}: "
@@ -213,25 +213,25 @@ def open_jsonl(path: Path) -> Source:
 
 def open_parquet(path: Path) -> Source:
     """A .parquet file."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         names = pq.ParquetFile(path).schema_arrow.names
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise InputError(f"{path.name} is not a readable Parquet file ({_short(error)}): fetch or write it again") from None
+    except PermissionError:
+        raise
+    except Exception as error:                          # pyarrow raises nearly anything on damaged files
+        raise InputError(f"{path.name} is not a readable Parquet file ({short(error)}): fetch or write it again") from None
 
     def read(wanted: Sequence[str]) -> Iterator[pa.Table]:
-        with pq.ParquetFile(path) as file:
-            batches = file.iter_batches(batch_size=1024, columns=list(wanted))
-            while True:
-                try:
-                    batch = next(batches)
-                except StopIteration:
-                    return
-                except (pa.ArrowInvalid, OSError) as error:
-                    raise InputError(f"{path.name} is damaged ({_short(error)}): fetch or write it again") from None
-                yield normal(batch)
+        try:
+            with pq.ParquetFile(path) as file:
+                batches = file.iter_batches(batch_size=1024, columns=list(wanted))
+                while (batch := next(batches, None)) is not None:
+                    yield normal(batch)
+        except InputError:                              # of whoever uses the batch
+            raise
+        except Exception as error:
+            raise InputError(f"{path.name} is damaged ({short(error)}): fetch or write it again") from None
 
     return Source(path.name, list(names), read)
 
@@ -367,7 +367,3 @@ def _is_number(text: str) -> bool:
 def _quotes(path: Path, codec: str) -> int:
     with open(path, encoding=codec, errors="replace") as file:
         return sum(block.count('"') for block in iter(lambda: file.read(1 << 20), ""))
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]

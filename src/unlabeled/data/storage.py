@@ -72,6 +72,14 @@ def _file_under(values: np.ndarray) -> tuple[Any, int] | None:
     return _files[pages], root.offset + values.__array_interface__["data"][0] - root.__array_interface__["data"][0]
 
 
+def write_at(fd: int, where: int, values: np.ndarray, folder: Path) -> None:
+    """A contiguous array at a position of an open file in `folder`."""
+    view, done = _bytes(values), 0
+    with disk_errors(folder):
+        while done < len(view):
+            done += os.pwrite(fd, view[done:], where + done)
+
+
 def _bytes(values: np.ndarray) -> memoryview:
     """The memory of a contiguous array."""
     return memoryview(values.reshape(-1).view(np.uint8).data)
@@ -128,7 +136,8 @@ class RowFile:
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, cache: Path | None, name: str):
-        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        self.shape: tuple[int, ...] = tuple(shape)
+        self.dtype = np.dtype(dtype)
         self.cache, self.name = cache, name
         self.path = scratch(cache, ".npy")
         self.file = open(self.path, "r+b", buffering=0)  # noqa: SIM115 - closed by finish or __exit__
@@ -148,11 +157,7 @@ class RowFile:
 
     def write(self, start: int, values: np.ndarray) -> None:
         """Rows `start` onwards; `values` is [m, *shape]."""
-        view = _bytes(np.ascontiguousarray(values, self.dtype))
-        where, done = self.offset + start * self.step, 0
-        with disk_errors(self.path.parent):
-            while done < len(view):
-                done += os.pwrite(self.file.fileno(), view[done:], where + done)
+        write_at(self.file.fileno(), self.offset + start * self.step, np.ascontiguousarray(values, self.dtype), self.path.parent)
         self.rows = max(self.rows, start + len(values))
 
     def append(self, values: np.ndarray) -> None:

@@ -40,9 +40,8 @@ def read_table(source: Source, *, kind: str | None = None, column: str | None = 
     unreadable: list[tuple[str, str]] = []
     fields: list[str] = []
     values: Any
-    if column is None and len(source.names) > 1:
-        aside = f"; beside: {listed(map(repr, beside))}" if beside else ""
-        notes.append(f"learns from {count(len(chosen), 'column')}: {listed(map(repr, chosen))}{aside}")
+    if column is None and beside:
+        notes.append(f"learns from {count(len(chosen), 'column')}: {listed(map(repr, chosen), 6)}; beside: {listed(map(repr, beside), 6)}")
     if found == "image":
         values, unreadable, remarks = _pictures(source, chosen[0], others, cache, size, progress)
     elif found == "text":
@@ -80,7 +79,7 @@ def _named(source: Source, kind: str | None, column: str) -> tuple[str, list[str
             close = difflib.get_close_matches(name, source.names, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise InputError(f"no column {name!r} in {source.title}: it has {listed(source.names)}{hint}")
-    roles = {source.roles[name] for name in names}
+    roles = {"text" if source.roles[name] == "empty" else source.roles[name] for name in names}     # empty so far: that is said later
     if roles <= {"text", "number"}:
         found = {"text"} if roles == {"text"} else {"table", "vector", "text"} if roles == {"number"} else {"table", "vector"}
         default = "text" if roles == {"text"} else "table"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import gc
+import os
 import sysconfig
 import warnings
 from collections.abc import Iterator
@@ -16,23 +18,36 @@ PASSED_OVER = ("site-packages", "dist-packages", "test", "tests", "idle_test", "
 
 def docstrings() -> Items:
     """Texts of two words and more; ids such as 'gzip.open'; columns module and kind (module, class, function, method)."""
-    root = Path(sysconfig.get_path("stdlib"))
-    found = []
-    for path in sorted(root.rglob("*.py")):
-        steps = path.relative_to(root).with_suffix("").parts
-        if any(step in PASSED_OVER or step.startswith(("test_", "config-")) for step in steps):
-            continue
-        module = ".".join(steps[:-1] if steps[-1] == "__init__" and len(steps) > 1 else steps)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")            # old escapes in strings
-                tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):                  # templates, and files kept broken on purpose
-            continue
-        found += [(name, text, module, kind) for name, text, kind in _documented(tree, module, "module") if len(text.split()) > 1]
+    found, collecting = [], gc.isenabled()
+    gc.disable()                                           # trees have no cycles, and looking for some in them takes as long as parsing
+    try:
+        for name, path in _modules(Path(sysconfig.get_path("stdlib"))):
+            found += [(*entry, name) for entry in _documented(_parsed(path), name, "module") if len(entry[1].split()) > 1]
+    finally:
+        if collecting:
+            gc.enable()
     ids, _ = unique([name for name, *_ in found])
-    return Items("text", [text for _, text, _, _ in found], ids, {"module": [module for _, _, module, _ in found],
-                 "kind": [kind for *_, kind in found]}, source="docstrings")
+    columns = {"module": [module for *_, module in found], "kind": [kind for _, _, kind, _ in found]}
+    return Items("text", [text for _, text, *_ in found], ids, columns, source="docstrings")
+
+
+def _modules(root: Path) -> Iterator[tuple[str, Path]]:
+    """(dotted name, file) of the library's modules, in order, without its tests and what was installed into it."""
+    for where, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in PASSED_OVER and not name.startswith("config-"))
+        package = Path(where).relative_to(root).parts
+        for file in sorted(files):
+            if file.endswith(".py") and not file.startswith("test_"):
+                yield ".".join(package if file == "__init__.py" else (*package, file[:-3])), Path(where, file)
+
+
+def _parsed(path: Path) -> ast.AST:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")                # old escapes in strings
+            return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):                      # templates, and files kept broken on purpose
+        return ast.Pass()
 
 
 def _documented(node: ast.AST, name: str, kind: str) -> Iterator[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import re
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,8 +121,7 @@ def load(name: str, split: str | None = None, n: int | None = None) -> Items:
     parts = items.columns.get("split")
     if split is not None:
         if parts is None or split not in parts:
-            there = f"it has {listed(sorted(set(parts)))}" if parts is not None else "it isn't split: leave split out"
-            raise InputError(f"data set {name!r} has no part {split!r}: {there}")
+            raise _no_part(name, split, () if parts is None else parts)
         items = items.subset(np.array([part == split for part in parts]))
     if n is not None and n < len(items):
         items = items.subset(_sample(len(items), n))
@@ -206,6 +205,11 @@ def _digits() -> Items:
     return Items("image", pictures, columns={"label": bunch.target.astype(np.int64)})
 
 
+def _no_part(name: str, split: str, parts: Iterable[str]) -> InputError:
+    there = listed(sorted(set(parts)))
+    return InputError(f"data set {name!r} has no part {split!r}: " + (f"it has {there}" if there else "it isn't split: leave split out"))
+
+
 def _sample(total: int, n: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(total)[:n])
 
@@ -222,6 +226,8 @@ def _load(name: str, split: str | None, n: int | None) -> Items:
     files = {part: folder / file for part, file in entry.files.items()} or _files(folder)
     if not files:
         raise InputError(f"data set {name!r}: nothing in {folder.name!r} that can be read as pictures, texts or numbers")
+    if split is not None and split not in files and "all" not in files:
+        raise _no_part(name, split, files)
     wanted = {split: files[split]} if split in files else files
     rows = _rows(wanted, n) if entry.where is None and (split is None or split in files) else {}
     parts = [_labelled(part, items, entry) for at, path in wanted.items() for part, items in _read(path, at, entry, rows.get(at))]
@@ -253,7 +259,7 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _rows(files: dict[str, Path], n: int | None) -> dict[str, np.ndarray]:
-    """{part: the rows of its file} of a sample of n, where the files can tell their length: so that 5,000 of 60,000 pictures are decoded."""
+    """{part: the rows of its file} of a sample of n, where files can tell their length: of 60,000 pictures only 5,000 are decoded."""
     if n is None or any(path.suffix != ".parquet" for path in files.values()):
         return {}
     import pyarrow.parquet as pq
@@ -333,5 +339,6 @@ def _joined(parts: Sequence[Items]) -> Items:
     columns = {name: np.concatenate([part.columns[name] for part in parts]) if isinstance(first.columns[name], np.ndarray)
                else [value for part in parts for value in part.columns[name]]
                for name in first.columns if all(name in part.columns for part in parts)}
-    return Items(first.kind, values, [name for part in parts for name in part.ids], columns, [pair for part in parts for pair in part.unreadable],
-                 fields=first.fields, notes=list(dict.fromkeys(note for part in parts for note in part.notes)))
+    return Items(first.kind, values, [name for part in parts for name in part.ids], columns,
+                 [pair for part in parts for pair in part.unreadable], fields=first.fields,
+                 notes=list(dict.fromkeys(note for part in parts for note in part.notes)))

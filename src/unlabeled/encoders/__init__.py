@@ -26,16 +26,16 @@ class Inputs:
     def example(self) -> torch.Tensor:
         """Two made-up items, as the encoder sees them."""
         if self.kind == "image":
-            return torch.rand(2, self.channels, self.size, self.size)
+            return torch.full((2, self.channels, self.size, self.size), 0.5)
         if self.kind == "text":
             return torch.ones(2, 3, dtype=torch.long)
-        return torch.rand(2, self.features)
+        return torch.zeros(2, self.features)
 
 
 def _conv4(inputs: Inputs) -> nn.Module:
     from unlabeled.encoders.conv import ConvNet
 
-    return ConvNet(inputs.channels)
+    return ConvNet(inputs.channels, **ConvNet.shape_for(inputs.size))
 
 
 def _resnet(depths: tuple[int, ...], layer_type: str, widths: tuple[int, ...]) -> Callable[[Inputs], nn.Module]:

@@ -21,12 +21,10 @@ class Whitening:
     matrix: np.ndarray  # [d, width]
 
     @classmethod
-    def fit(cls, vectors: np.ndarray, power: float) -> Self:
-        """vectors: float [n, d]. Directions without variance are dropped; there are never more than n - 1."""
+    def fit(cls, vectors: np.ndarray, power: float, most: int | None = None) -> Self:
+        """vectors: float [n, d]. Keeps at most `most` axes; axes without variance are dropped, so there are never more than n - 1."""
         mean = vectors.mean(axis=0, dtype=np.float64)
-        centred = vectors - mean
-        variance, axes = np.linalg.eigh(centred.T @ centred / max(1, len(vectors) - 1))
-        variance, axes = variance[::-1], axes[:, ::-1]
+        variance, axes = _principal(vectors - mean, most)
         kept = variance > max(variance[0] * 1e-7, 1e-12)
         if not kept.any():
             kept[0] = True  # all items identical: one direction of zeros
@@ -51,3 +49,17 @@ class Whitening:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> Self:
         return cls(arrays["mean"], arrays["matrix"])
+
+
+def _principal(centred: np.ndarray, most: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Variances, largest first, and their axes as columns; through the smaller of the two Gram matrices."""
+    from scipy.linalg import eigh
+
+    n, d = centred.shape
+    size = min(n, d)
+    gram = (centred.T @ centred if d <= n else centred @ centred.T) / max(1, n - 1)
+    variance, axes = eigh(gram, subset_by_index=[max(0, size - (most or size)), size - 1])
+    variance, axes = variance[::-1], axes[:, ::-1]
+    if d > n:
+        axes = centred.T @ axes / np.sqrt(np.maximum(variance, 1e-30) * max(1, n - 1))
+    return variance, axes

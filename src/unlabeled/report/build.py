@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import numpy as np
 
 import unlabeled
 from unlabeled.errors import InputError
-from unlabeled.report.measures import LABELS, compare
+from unlabeled.report.measures import LABELS
 
 if TYPE_CHECKING:
     from unlabeled.representation import Representation
@@ -26,9 +27,7 @@ BYTES = 2_600_000  # of pictures and texts for the map: with the page's own, the
 SMALL = 1_200  # bytes: a larger PNG is packed again
 QUERIES, NEIGHBOURS = 6, 8
 EXAMPLES, GROUPS, GROUP, ODD = 6, 24, 8, 24  # most that are shown: of a cluster, groups of near-duplicates, of each, oddest items
-ROW_COLUMNS = ("cluster", "cluster_name", "x", "y", "map_x", "map_y")  # ours, not the user's
-
-Arm = Mapping[str, Any]
+OWN_COLUMNS = ("cluster", "cluster_name", "x", "y")  # ours, not the user's
 
 
 def build(
@@ -37,31 +36,33 @@ def build(
     facts: Mapping[str, Any],
     method: Mapping[str, Any],
     curve: Sequence[float],
-    arms: Mapping[str, Arm],
-    clusters: Mapping[str, Any] | None,
-    positions: np.ndarray | None,
-    duplicates: Iterable[tuple[Sequence[int], float]],
-    outliers: tuple[Sequence[int], Sequence[float]] | None,
+    arms: Sequence[Mapping[str, Any]],
+    verdict: str,
+    collapse: str = "",
+    judged_on: str = "",
+    clusters: Sequence[Any] = (),
+    k_chosen: str = "",
+    positions: np.ndarray | None = None,
+    duplicates: Iterable[tuple[Sequence[int], float]] = (),
+    outliers: tuple[Sequence[int], Sequence[float]] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Arrange a run and what was measured on it as the report, a dict that JSON can hold (NaN and infinity become None).
 
-    facts: strings "verdict" (the one sentence at the top), "collapse", "judged_on" (on which data, how many seeds), "description" (of the
-        items), "command" (that repeats the run); "search" {"query", "hits": [[row, score], ...]}. All may be missing; "source",
-        "unreadable" and "notes" come from the run unless they are given.
-    method: "name", "why", "encoder", "encoder_why", "settings" (a dict), "seconds", "epochs", "device", "seed".
+    facts: "description" of the items, "command" that makes the run again, "search" {"query", "hits": [[row, score], ...]};
+        "source", "unreadable" and "notes". What is missing comes from the run's config, or is left out.
+    method: "name", "why", "encoder", "encoder_why", "settings" (a dict), "seconds", "epochs", "device", "seed"; any may be missing.
     curve: the loss, one number an epoch or a step.
-    arms: what is compared, by name; "learned" is this run's vectors. An arm's measures are numbers, {"mean", "std"} or lists of one number a
-        seed; strings in it are "label" and "verdict".
-    clusters: "labels" int [n] (-1: in none), "names" (by cluster), "examples" (rows of each, most central first), "chosen" (how k was).
-    positions: float [n, 2], the map. duplicates: (rows, similarity) of each group. outliers: rows and their scores, oddest first.
-    Raises InputError where labels or positions don't match the run.
+    arms: what is compared, the run's own first: "name", "dim" and measures, numbers or {"mean", "std"}; "label" says what it is.
+    verdict, collapse, judged_on: the sentence at the top; is the space in use; on which data and how many seeds.
+    clusters: the groups as `Run.clusters` gives them, with cluster, name, size and examples (ids, most central first); which one
+        an item is in says the run's column `cluster` (-1: none). k_chosen: how their number was.
+    positions: float [n, 2], the map. duplicates: rows and similarity of each group. outliers: rows and scores, oddest first.
+    Raises InputError where positions don't match the run.
     """
-    count = len(rep)
-    labels, groups = _clusters(clusters, count)
-    known = rep.config.get("items", {})
-    near = [{"rows": list(rows), "similarity": similarity} for rows, similarity in duplicates]
-    odd = [{"row": row, "score": score} for row, score in zip(*(outliers or ((), ())), strict=True)][:ODD]
+    count, known = len(rep), rep.config.get("items", {})
+    labels = np.asarray(rep.column("cluster")).astype(np.int64) if clusters else np.full(count, -1)
+    near: list[dict[str, Any]] = [{"rows": list(rows), "similarity": similarity, "size": len(rows)} for rows, similarity in duplicates]
     report = {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -75,15 +76,23 @@ def build(
             "notes": facts.get("notes", known.get("notes", [])),
         },
         "method": dict(method),
-        "command": facts.get("command", ""),
+        "command": facts.get("command") or _command(rep.config),
         "curve": list(curve),
-        "quality": _quality(facts, arms, rep.vectors.shape[1]),
+        "quality": {
+            "verdict": verdict,
+            "collapse": collapse,
+            "judged_on": judged_on,
+            "arms": [{"label": LABELS.get(arm["name"].lower(), ""), **arm} for arm in arms],
+        },
         "map": _map(positions, labels, count, seed),
-        "clusters": groups,
-        "k_chosen": (clusters or {}).get("chosen", ""),
-        "duplicates": [{**group, "rows": group["rows"][:GROUP], "size": len(group["rows"])} for group in near[:GROUPS]],
+        "clusters": [
+            {"cluster": group.cluster, "name": group.name, "size": group.size, "examples": list(map(rep.row_of, group.examples[:EXAMPLES]))}
+            for group in clusters
+        ],
+        "k_chosen": k_chosen,
+        "duplicates": [{**group, "rows": group["rows"][:GROUP]} for group in near[:GROUPS]],
         "duplicates_found": len(near),
-        "outliers": odd,
+        "outliers": [{"row": row, "score": score} for row, score in zip(*(outliers or ((), ())), strict=True)][:ODD],
         "neighbours": _neighbours(rep, labels, seed),
         "index": dict(rep.index_info),
     }
@@ -109,40 +118,16 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int)) else plain(str(value))
 
 
-def _clusters(clusters: Mapping[str, Any] | None, count: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Labels [n], -1 where there are none, and the clusters, largest first."""
-    labels = np.full(count, -1) if clusters is None else np.asarray(clusters["labels"])
-    if labels.shape != (count,):
-        raise InputError(f"clusters['labels'] has the shape {list(labels.shape)} for {count:,} items: give one label an item, -1 for none")
-    found, sizes = np.unique(labels[labels >= 0], return_counts=True)
-    names, examples = (clusters or {}).get("names", []), (clusters or {}).get("examples", [])
-    groups = [
-        {
-            "cluster": number,
-            "name": names[number] if number < len(names) else f"cluster {number}",
-            "size": size,
-            "examples": list(examples[number][:EXAMPLES]) if number < len(examples) else np.flatnonzero(labels == number)[:EXAMPLES],
-        }
-        for number, size in zip(found.tolist(), sizes.tolist(), strict=True)
-    ]
-    return labels, sorted(groups, key=lambda group: -group["size"])
-
-
-def _quality(facts: Mapping[str, Any], arms: Mapping[str, Arm], width: int) -> dict[str, Any]:
-    rows = []
-    for name, arm in arms.items():
-        row = {"name": name, "label": LABELS.get(name, ""), **({"dim": width} if name == "learned" else {}), **arm}
-        for key, value in row.items():
-            if isinstance(value, (list, tuple, np.ndarray)):  # one number a seed
-                row[key] = {"mean": np.mean(value), "std": np.std(value, ddof=1) if len(value) > 1 else 0.0}
-        rows.append(row)
-    rows = plain(rows)
-    return {
-        "verdict": facts.get("verdict") or " ".join(compare(rows)) or "Nothing was measured.",
-        "collapse": facts.get("collapse") or arms.get("learned", {}).get("verdict", ""),
-        "judged_on": facts.get("judged_on", ""),
-        "arms": rows,
-    }
+def _command(config: Mapping[str, Any]) -> str:
+    """The command line that makes the run again, from the options that its config holds; "" for a run that wasn't learned from a path."""
+    asked, source = config.get("asked"), config.get("items", {}).get("source")
+    if not asked or not source:
+        return ""
+    options = {**asked.get("read", {}), **{name: asked.get(name) for name in ("method", "encoder", "epochs", "seed")}}
+    words = ["unlabeled", "learn", source]
+    words += [word for name, given in options.items() if given not in (None, "auto") for word in (f"--{name}", str(given))]
+    words += [word for name, given in asked.get("settings", {}).items() for word in ("--set", f"{name}={given}")]
+    return shlex.join(words)
 
 
 def _map(positions: np.ndarray | None, labels: np.ndarray, count: int, seed: int) -> dict[str, list[Any]]:
@@ -164,17 +149,16 @@ def _map(positions: np.ndarray | None, labels: np.ndarray, count: int, seed: int
 
 
 def _neighbours(rep: Representation, labels: np.ndarray, seed: int) -> list[dict[str, Any]]:
-    """QUERIES items drawn at random, from different clusters as far as there are, and their neighbours: drawn, not chosen for their looks."""
+    """QUERIES items and their neighbours: drawn at random, not chosen for their looks, from different clusters as far as there are."""
     if len(rep) < 2:
         return []
     order = np.random.default_rng(seed).permutation(len(rep))
     first = np.sort(np.unique(labels[order], return_index=True)[1])  # where in `order` each cluster comes up first
     rows = list(dict.fromkeys([*order[first].tolist(), *order[:QUERIES].tolist()]))[:QUERIES]
     scores, found = rep.neighbours(np.stack([rep.vectors[row] for row in rows]), NEIGHBOURS + 1)
-    return [
-        {"row": row, "neighbours": [[other, round(float(score), 4)] for other, score in zip(near, each, strict=True) if other != row][:NEIGHBOURS]}
-        for row, near, each in zip(rows, found.tolist(), scores, strict=True)
-    ]
+    pairs = [list(zip(near, each, strict=True)) for near, each in zip(found.tolist(), scores.round(4).tolist(), strict=True)]
+    others = [[pair for pair in near if pair[0] != row] for row, near in zip(rows, pairs, strict=True)]
+    return [{"row": row, "neighbours": near[:NEIGHBOURS]} for row, near in zip(rows, others, strict=True)]
 
 
 def _shown(rep: Representation, report: Mapping[str, Any], seed: int) -> dict[str, dict[str, str]]:
@@ -183,15 +167,18 @@ def _shown(rep: Representation, report: Mapping[str, Any], seed: int) -> dict[st
     listed += [odd["row"] for odd in report["outliers"]]
     listed += [row for query in report["neighbours"] for row in (query["row"], *(other for other, _ in query["neighbours"]))]
     listed += [row for row, _ in report.get("search", {}).get("hits", [])]
-    listed = list(dict.fromkeys(listed))
-    points = [row for row in report["map"]["rows"] if row not in set(listed)]
+    listed, known = list(dict.fromkeys(listed)), set(listed)
+    points = [row for row in report["map"]["rows"] if row not in known]
     tried = np.random.default_rng(seed).permutation(points)[:PREVIEWS].astype(int).tolist()
     ids = rep.ids
     shown = {str(row): {"id": _cut(ids[row])} for row in [*listed, *points]}
+    for row, item in zip(listed, _previews(rep, listed), strict=True):
+        shown[str(row)] |= item
     room = BYTES
-    for rows, is_needed in ((listed, True), (tried, False)):
-        for row, item in zip(rows, _previews(rep, rows), strict=True):
-            room -= 0 if is_needed else sum(map(len, item.values()))
+    for start in range(0, len(tried), 100):
+        some = tried[start : start + 100]
+        for row, item in zip(some, _previews(rep, some), strict=True):
+            room -= sum(map(len, item.values()))
             if room < 0:
                 return shown
             shown[str(row)] |= item
@@ -205,7 +192,7 @@ def _previews(rep: Representation, rows: Sequence[int]) -> list[dict[str, str]]:
         return [{"image": _data_uri(png)} for png in rep.thumbnails(rows)]
     if rep.texts is not None:
         return [{"text": _cut(rep.texts[row])} for row in rows]
-    columns = {name: rep.column(name) for name in rep.columns if name not in ROW_COLUMNS}
+    columns = {name: rep.column(name) for name in rep.columns if name not in OWN_COLUMNS}
     named = list(columns.items())[:5]
     if named:
         return [{"text": _cut(", ".join(f"{name}: {_short(values[row])}" for name, values in named))} for row in rows]

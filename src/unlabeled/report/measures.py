@@ -22,6 +22,11 @@ MEASURES = {
         "Higher is better: 1 is perfect, guessing gives 1 divided by the number of items.",
         ranked=True,
     ),
+    "half_neighbours": Measure(
+        "Halves agree on their neighbours",
+        "The share of the ten nearest items that the two halves of an item have in common. Higher is better: 1 is full agreement.",
+        ranked=True,
+    ),
     "half_mrr": Measure(
         "Halves find each other, rank",
         "The same, with credit for second and third places: the mean of 1 divided by the place at which the own half is found. "
@@ -46,7 +51,8 @@ MEASURES = {
     ),
     "std_sqrt_d": Measure(
         "Spread",
-        "Standard deviation of the unit vectors, times the square root of their length. 1 is fully spread; near 0, they have collapsed to a point.",
+        "Standard deviation of the unit vectors' numbers, times the square root of how many there are. "
+        "1 is fully spread; near 0, all have collapsed to a point.",
     ),
     "uniformity": Measure(
         "Evenness (uniformity)",
@@ -58,6 +64,8 @@ MEASURES = {
 
 LABELS = {
     "learned": "the vectors of this run",
+    "as it is": "the vectors of this run, nothing trained",
+    "tf-idf + svd": "counts of words, rare ones weighted up, through a linear projection",
     "raw": "the items as they are, mean taken off",
     "pca": "the items through a linear projection",
     "random encoder": "the same network before training",
@@ -71,32 +79,35 @@ def value(number: Any) -> tuple[float, float] | None:
     return None if isinstance(mean, bool) or not isinstance(mean, (int, float)) else (mean, std or 0.0)
 
 
-def best(arms: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    """The arms that are best by a ranked measure, best first: more than one where they lie within a standard deviation of the first."""
-    values = {arm["name"]: found for arm in arms if (found := value(arm.get(key)))}
+def title(arm: Mapping[str, Any]) -> str:
+    return str(arm["name"])[:1].upper() + str(arm["name"])[1:]
+
+
+def best(arms: Sequence[Mapping[str, Any]], key: str) -> list[Mapping[str, Any]]:
+    """The arms that are best by a ranked measure, best first: more than one where two standard deviations, or 0.01, don't part them."""
+    values = [(arm, *found) for arm in arms if (found := value(arm.get(key)))]
     if len(values) < 2:
         return []
-    order = sorted(values, key=lambda name: -values[name][0])
-    mean, std = values[order[0]]
-    return [name for name in order if mean - values[name][0] <= max(std, values[name][1])]
+    values.sort(key=lambda entry: -entry[1])
+    _, most, spread = values[0]
+    return [arm for arm, mean, std in values if most - mean <= 2 * max(spread, std, 0.005)]
 
 
 def compare(arms: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each ranked measure: does what was learned beat the baselines? Computed from the numbers alone."""
+    """A sentence for each ranked measure: does the first arm, the run's own, beat the others? Computed from the numbers alone."""
     sentences = []
     for key, measure in MEASURES.items():
         first = best(arms, key) if measure.ranked else []
-        values = {arm["name"]: value(arm.get(key)) for arm in arms}
-        if not first or not values.get("learned"):
+        values = sorted(((found[0], title(arm)) for arm in arms[1:] if (found := value(arm.get(key)))), reverse=True)
+        own = value(arms[0].get(key)) if arms else None
+        if not first or not values or own is None:
             continue
-        rivals = [name for name in first if name != "learned"]
-        score = {name: f"{name} {found[0]:.2f}" for name, found in values.items() if found}
-        if "learned" not in first:
-            said = f"a baseline does better ({score[first[0]]}, {score['learned']})"
-        elif rivals:
-            said = f"no clear winner ({score['learned']}, {score[rivals[0]]})"
+        score, rival = f"{own[0]:.2f}", f"{values[0][1]} ({values[0][0]:.2f})"
+        if arms[0] not in first:
+            said = f"the baseline {rival} does better than this run ({score})"
+        elif len(first) > 1:
+            said = f"this run ({score}) and {rival} are level"
         else:
-            runner_up = max((name for name in score if name != "learned"), key=lambda name: values[name])  # type: ignore[arg-type, return-value]
-            said = f"what was learned does best ({score['learned']}, next {score[runner_up]})"
+            said = f"this run ({score}) does better than the next best, {rival}"
         sentences.append(f"{measure.name}: {said}.")
     return sentences

@@ -20,10 +20,10 @@ FILE = "neighbours.faiss"
 def build(vectors: np.ndarray, center: np.ndarray, folder: Path) -> dict[str, Any]:
     """Build the index of `vectors` [n, d] and say how good it is: {"kind", "recall_at_10", "measured_on"} and, for HNSW, "ef_search".
 
-    An exact index isn't written: rebuilding it when first used takes 0.2 s for 100,000 x 384, about what reading it would.
-    HNSW (Malkov and Yashunin, 2016, arXiv:1603.09320) is built on 8-bit codes, so that 1,000,000 x 128 takes 0.4 GB; candidates are scored
-    again on the vectors themselves. On 250,000 x 128 (2 busy cores) it took 76 s to build, with recall .968 at 5,600 queries/s; faiss's IVF took
-    28 s, .958 at 3,200; efConstruction 80 took 141 s, .986 at 2,800.
+    An exact index isn't written: rebuilding it at the first search takes 0.3 s for 100,000 x 384, about what reading it would.
+    HNSW (Malkov and Yashunin, 2016, arXiv:1603.09320) is built on 8-bit codes, so that 1,000,000 x 128 takes 0.4 GB (and 377 s on 2 busy
+    cores); candidates are scored again on the vectors themselves. On 250,000 x 128 it took 76 s, with recall .968 at 5,600 queries/s;
+    faiss's IVF took 28 s, .958 at 3,200; efConstruction 80 took 141 s, .986 at 2,800.
     """
     if len(vectors) <= FLAT_LIMIT:
         return {"kind": "flat", "recall_at_10": 1.0, "measured_on": 0}

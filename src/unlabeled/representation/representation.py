@@ -59,8 +59,8 @@ class Representation:
     ) -> Representation:
         """Write `items` and their `vectors` [n, d] (any real type, a memory map too; kept as float32) as the run `path`.
 
-        `path` must not exist, be empty, or be what a killed `create` left. A folder in state "training" is completed with `finish=True`: the
-        files beside the database stay. `overwrite=True` replaces a run, whose own model and report go once the new database is in place.
+        `path` must not exist, be empty, or be what a killed `create` left. A folder in state "training" is completed with `finish=True`:
+        the files beside the database stay. `overwrite=True` replaces a run, whose model and report go once the new database is in place.
         Raises InputError for vectors that aren't finite or don't match, ids that repeat, a folder that is in use, and a full disk.
         """
         path = Path(path)
@@ -204,9 +204,9 @@ class Representation:
         return self._index.search(queries, _positive(k))
 
     def search_text(self, query: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Full-text search (BM25, English stems, no stop words): rows int64, scores float32, best first, of at most k texts that hold a word."""
+        """Full-text search (BM25, English stems and stop words): rows int64, scores float32, best first; at most k texts."""
         if self.kind != "text":
-            raise InputError(f"{self.path} has no texts (its items are of the kind {self.kind!r}): search by example, with `id:...` or a file")
+            raise InputError(f"{self.path} has no texts (its items are of kind {self.kind!r}): search by example, with `id:...` or a file")
         return self._store.search_text(query, _positive(k))
 
 
@@ -215,8 +215,8 @@ def import_vectors(
 ) -> Representation:
     """Make a representation of anybody's embeddings: `array` real [n, d], e.g. a NumPy array, memory map or CPU tensor.
 
-    `items`: what they are embeddings of: a list of n texts, Items, or a pyarrow table (its `id` and `text` are used as such, the rest are kept
-    as columns). `ids`: n distinct strings, by default the row numbers. Without `path`, it lives in a temporary folder that goes with it.
+    `items`: what they are embeddings of: a list of n texts, Items, or a pyarrow table (its `id` and `text` are used as such, the rest
+    are kept as columns). `ids`: n distinct strings, by default the row numbers. Without `path`, the folder is temporary.
     """
     from unlabeled.data import Items
 
@@ -302,7 +302,7 @@ def _read_config(path: Path) -> dict[str, Any] | None:
         config = None
     if not isinstance(config, dict) or config.get("state") == "done" and not {"kind", "items", "index", "database"} <= config.keys():
         if not isinstance(config, dict) or config.get("format", FORMAT) <= FORMAT:
-            raise InputError(f"{path} isn't a run, or is damaged (its config.json isn't a run's): give another folder, or make the run again")
+            raise InputError(f"{path} isn't a run, or is damaged (its config.json isn't a run's): give another folder, or make it again")
     return config
 
 
@@ -342,7 +342,7 @@ def _write_vectors(vectors: np.ndarray, folder: Path) -> None:
                 file.write(block.data)
                 total += block.sum(axis=0, dtype=np.float64)
     if bad:
-        raise InputError(f"{bad:,} of {count:,} vectors hold NaN or infinity, the first in row {first}: remove or mend them (numpy.isfinite)")
+        raise InputError(f"{bad:,} of {count:,} vectors hold NaN or infinity, the first in row {first}: remove or mend them")
     np.save(folder / "center.npy", (total / count).astype(np.float32))
 
 

@@ -165,16 +165,19 @@ class ImageViews:
 
     policy: ImagePolicy = ImagePolicy()
     views: int = 2
-    size: int | None = None  # side of a large view, default: as the pictures
+    size: int | None = None  # side of a large view in pixels, default: `share` of the picture's
+    share: float = 0.625  # small views cost little, and the network is shown many more of them in the same time
     local: int = 0
     local_scale: tuple[float, float] = (0.05, 0.25)
     local_size: int | None = None  # default: half of a large view
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
         batch = to_batch(images) if images.dtype == torch.uint8 else images
-        specs: list[tuple[ImagePolicy, int | None, int]] = [(self.policy, self.size, self.views)]
+        side = min(batch.shape[2:])
+        size = self.size or max(min(side, 16), round(side * self.share))  # below 16 pixels nothing is left to shrink
+        specs: list[tuple[ImagePolicy, int | None, int]] = [(self.policy, size, self.views)]
         if self.local:
-            small = self.local_size or (self.size or batch.shape[-1]) // 2
+            small = self.local_size or size // 2
             specs.append((replace(self.policy, scale=self.local_scale), small, self.local))
         return multi_crop(batch, specs, generator)[0]
 

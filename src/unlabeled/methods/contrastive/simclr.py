@@ -21,7 +21,7 @@ class SimCLR(Learner):
 
     dim: int = 128  # width of the projection
     hidden: int = 256
-    temperature: float = 0.2
+    temperature: float = 0.1
 
     def build(self, encoder: nn.Module) -> Net:
         return Net(encode=encoder, project=mlp(encoder.width, self.hidden, self.dim))
