@@ -37,7 +37,7 @@ def arms(model: Any, items: Items, *, seed: int = 0) -> list[Arm]:
     trained = not isinstance(model, Frozen)
     chosen = getattr(model, "encoder", "auto")
     found = [Arm("learned" if trained else ("pretrained" if is_pretrained(chosen) else "as it is"), model.transform)]
-    sample = items.subset(_pick(len(items), 10_000, seed))
+    sample = items.subset(pick(len(items), 10_000, seed))
     if items.kind == "text":
         if not isinstance(model, method("tfidf-svd")):
             found.append(Arm("TF-IDF + SVD", method("tfidf-svd")(seed=seed).fit(sample).transform))
@@ -65,10 +65,10 @@ def judge(found: list[Arm], items: Items, *, seed: int = 0) -> list[dict[str, An
 
     rows: list[dict[str, Any]] = [{"name": arm.name} for arm in found]
     for repeat in range(REPEATS if len(items) > 100 else 1):
-        sample = items.subset(_pick(len(items), SAMPLE, seed + repeat))
+        sample = items.subset(pick(len(items), SAMPLE, seed + repeat))
         first, second = halves(sample)
         for row, arm in zip(rows, found, strict=True):
-            z, a, b = (centred(arm.embed(part)) for part in (sample, first, second))
+            z, a, b = (arm.embed(part) for part in (sample, first, second))
             row["dim"] = int(z.shape[1])
             values = {
                 "rankme": evaluate.rankme(z),
@@ -118,7 +118,7 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     Judged by half_retrieval: of all label-free measures here it followed probes with labels best (docs/defaults.md).
     """
     if len(rows) < 2 or "half_retrieval" not in rows[0]:
-        return "Too few items to judge the representation without labels."
+        return "Too few items, or nothing to compare with, to judge the representation without labels."
     own, others = rows[0]["half_retrieval"], {row["name"]: row["half_retrieval"] for row in rows[1:]}
     best = max(others, key=lambda name: others[name]["mean"])
     gap, spread = own["mean"] - others[best]["mean"], 2 * max(own["std"], others[best]["std"], 0.005)
@@ -130,7 +130,7 @@ def verdict(rows: list[dict[str, Any]]) -> str:
         return f"Training helped: {said}, the best of what it was compared with."
     if gap > -spread:
         return f"Training did not help: {said}, which is no difference beyond chance. Prefer {best}, it costs less."
-    return f"Training did not help: {said}. {best} is better without labels; train longer, or use it instead."
+    return f"Training did not help: {said}. By this measure {best} is better: train longer, or use it instead."
 
 
 def with_labels(found: list[Arm], items: Items, labels: Any, *, folds: int = 5, seed: int = 0) -> list[dict[str, Any]]:
@@ -140,11 +140,7 @@ def with_labels(found: list[Arm], items: Items, labels: Any, *, folds: int = 5, 
     return evaluate.probes({arm.name: arm.embed(items) for arm in found}, labels, folds=folds, seed=seed)  # type: ignore[no-any-return]
 
 
-def centred(z: np.ndarray) -> np.ndarray:
-    return z - z.mean(axis=0, keepdims=True)
-
-
-def _pick(n: int, most: int, seed: int) -> np.ndarray:
+def pick(n: int, most: int, seed: int) -> np.ndarray:
     return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 

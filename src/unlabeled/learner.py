@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 import unlabeled
 from unlabeled.data import Items, as_items
-from unlabeled.encoders import Inputs, encoder, load_architecture, save_architecture
+from unlabeled.encoders import Inputs, load_architecture, save_architecture
+from unlabeled.encoders import encoder as make_encoder
 from unlabeled.errors import InputError
 from unlabeled.parts.gather import rank, world
 from unlabeled.parts.schedules import warmup_cosine
@@ -145,9 +146,9 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(self.seed)
             self.inputs_ = inputs_of(items)
-            encode = encoder(self.encoder, self.inputs_)
+            encode = make_encoder(self.encoder, self.inputs_)
             prepare(encode, items)
-            net = self.build(encode)
+            net = self._laid_out(self.build(encode))
             training = _Training(self, net, items, Path(checkpoint) if checkpoint else None)
             if resume:
                 training.restore()
@@ -202,11 +203,11 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 raise InputError(f"{folder} was learned with an encoder of your own: pass an untrained copy, load(folder, encoder=...)")
             encoder = load_architecture(config["encoder"], Path(folder))
         else:
-            learner.encoder = encoder
+            learner.encoder = encoder = make_encoder(encoder, learner.inputs_)
         from safetensors.torch import load_file
 
         tensors = load_file(Path(folder) / "model.safetensors")
-        learner.net_ = learner.build(encoder)
+        learner.net_ = learner._laid_out(learner.build(encoder))
         learner.net_.load_state_dict({k.removeprefix("net/"): v for k, v in tensors.items() if k.startswith("net/")})
         learner.net_.eval()
         arrays = {k.removeprefix("whitening/"): v.numpy() for k, v in tensors.items() if k.startswith("whitening/")}
@@ -221,9 +222,9 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.inputs_ = inputs_of(items)
-            encode = encoder(self.encoder, self.inputs_)
+            encode = make_encoder(self.encoder, self.inputs_)
             prepare(encode, items)
-            self.net_ = self.build(encode)
+            self.net_ = self._laid_out(self.build(encode))
         self._warm_statistics(items)
         self.net_.eval()
         self.loss_curve_ = []
@@ -282,6 +283,10 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         for name in ("lr", "weight_decay", "warmup", "whiten"):
             if getattr(self, name) is not None and not np.isfinite(getattr(self, name)) or (getattr(self, name) or 0) < 0:
                 raise InputError(f"{name} must be a finite number that is not negative, got {getattr(self, name)!r}")
+
+    def _laid_out(self, net: Net) -> Net:
+        """Convolutions run fastest with channels last."""
+        return net.to(memory_format=torch.channels_last) if self.inputs_.kind == "image" else net
 
     def _warm_statistics(self, items: Items) -> None:
         """Batch-norm statistics of an untrained net, from a few batches: an honest baseline knows the data's scale."""
@@ -399,8 +404,6 @@ class _Training:
         self.fabric = Fabric(accelerator=accelerator, devices=learner.devices, strategy=learner.strategy, precision=_precision(learner))
         if learner.devices > 1 and not self.fabric._launched:
             self.fabric.launch()
-        if items.kind == "image":
-            net.to(memory_format=torch.channels_last)
         self.batch_size = min(learner.batch_size, len(items))
         self.steps_per_epoch = len(items) // self.batch_size
         self.epochs = learner.epochs if learner.epochs is not None else default_epochs(learner.examples, len(items))
@@ -520,10 +523,13 @@ class _Training:
         for name, optimizer in self.optimizers.items():
             state: dict[int, dict[str, Tensor]] = {}
             prefix = f"optimizer/{name}/"
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             for key, value in tensors.items():
                 if key.startswith(prefix):
                     i, slot = key.removeprefix(prefix).split("/", 1)
-                    state.setdefault(int(i), {})[slot] = value
+                    like = parameters[int(i)]
+                    # The optimizer's fused kernel takes it for granted that its state lies in memory as the parameter does.
+                    state.setdefault(int(i), {})[slot] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         self.step, self.losses = said["step"], said["losses"]
 

@@ -233,7 +233,7 @@ def learn(
     training = time.monotonic()
     model.fit(items, checkpoint=out, resume=resume, watch=watch)
     seconds = time.monotonic() - training
-    run = _keep(out, items, model, {"asked": asked, "read": how, "why": why, "encoder_why": encoder_why, "train_seconds": seconds})
+    run = _keep(out, items, model, {"asked": asked, "read": how, "why": why, "encoder_why": encoder_why, "train_seconds": seconds, "device": _machine()})
     tell(f"{len(run):,} vectors of {run.vectors.shape[1]} numbers; neighbours {_index_line(run)}")
     write_report(run, items, model, say=tell, seed=seed)
     shutil.rmtree(out / "cache", ignore_errors=True)
@@ -289,7 +289,7 @@ def write_report(run: Run, items: Items | None, model: Any, *, say: Callable[[st
     if items is not None and model is not None:
         rows = judge.judge(judge.arms(model, items, seed=seed), items, seed=seed)
         verdict = judge.verdict(rows)
-    collapse = evaluate.collapse(vectors[judge._pick(len(vectors), 10_000, seed)])
+    collapse = evaluate.collapse(vectors[judge.pick(len(vectors), 10_000, seed)])
     tell(verdict)
     tell(collapse.verdict)
     positions = evaluate.map2d(vectors, seed=seed)
@@ -304,7 +304,7 @@ def write_report(run: Run, items: Items | None, model: Any, *, say: Callable[[st
         "settings": kept.get("parameters", {}),
         "seconds": kept.get("train_seconds", 0.0),
         "epochs": len(kept.get("loss_curve", [])),
-        "device": "cpu",
+        "device": kept.get("device", ""),
         "seed": seed,
     }
     content = report.build(
@@ -442,6 +442,13 @@ def _index_line(run: Run) -> str:
     from unlabeled.representation.index import describe
 
     return str(describe(run.index_info))
+
+
+def _machine() -> str:
+    """The processor or GPU that trained, and with how many threads."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
 
 
 def _stem(name: str) -> str:
