@@ -40,7 +40,7 @@ def arms_for(kind: str, examples: int, seed: int) -> dict:
 
 
 def measure(name: str, seed: int, examples: int) -> list[dict]:
-    from unlabeled import evaluate, judge
+    from unlabeled import judge
     from unlabeled.data import Items
     from unlabeled.datasets import load
 

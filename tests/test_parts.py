@@ -181,3 +181,45 @@ def test_full_whitening_gives_unit_covariance_and_power_zero_keeps_all_cosines()
 def test_whitening_identical_items_gives_zeros_and_no_warning():
     out = Whitening.fit(np.ones((10, 4), np.float32), 0.75).transform(np.ones((2, 4), np.float32))
     assert out.shape == (2, 1) and not out.any()
+
+
+def _gathered_loss(process, folder):
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=process, world_size=2)
+    a, b = _rows()
+    mine = slice(4 * process, 4 * process + 4)
+    a, b = a[mine].requires_grad_(), b[mine]
+    found = {}
+    for name, loss in LOSSES.items():
+        a.grad = None
+        value = loss(a, b)
+        value.backward()
+        found[name] = (value.detach(), a.grad.clone())
+    torch.save(found, f"{folder}/{process}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def _rows():
+    g = torch.Generator().manual_seed(0)
+    return torch.randn(8, 4, generator=g), torch.randn(8, 4, generator=g)
+
+
+LOSSES = {
+    "nt_xent": lambda a, b: nt_xent(a, b, 0.3),
+    "info_nce": lambda a, b: info_nce(a, b, temperature=0.3),
+    "vicreg": lambda a, b: sum(vicreg(a, b)),
+    "sigreg": lambda a, b: sigreg(a, directions=5, generator=torch.Generator().manual_seed(3)),
+}
+
+
+def test_two_processes_have_the_loss_and_the_gradient_of_one(tmp_path):
+    torch.multiprocessing.spawn(_gathered_loss, (str(tmp_path),), nprocs=2)
+    parts = [torch.load(tmp_path / f"{process}.pt") for process in range(2)]
+    for name, loss in LOSSES.items():
+        a, b = _rows()
+        whole = loss(a.requires_grad_(), b)
+        whole.backward()
+        value = (parts[0][name][0] + parts[1][name][0]) / 2
+        assert value.item() == pytest.approx(whole.item(), abs=1e-5), name
+        # Data-parallel training averages over the processes what each one's loss sends back.
+        gradient = torch.cat([part[name][1] for part in parts]) / 2
+        torch.testing.assert_close(gradient, a.grad, atol=1e-5, rtol=1e-4, msg=name)

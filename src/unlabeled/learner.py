@@ -26,7 +26,6 @@ from unlabeled.data import Items, as_items
 from unlabeled.encoders import Inputs, load_architecture, save_architecture
 from unlabeled.encoders import encoder as make_encoder
 from unlabeled.errors import InputError
-from unlabeled.parts.gather import rank, world
 from unlabeled.parts.schedules import warmup_cosine
 from unlabeled.parts.whiten import Whitening
 from unlabeled.saving import plain, read_config, write_json, write_tensors
@@ -85,7 +84,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     encoder: str | nn.Module = "auto"  # a name, a Hugging Face folder or id, or a module; see unlabeled.encoders
     views: Any = None  # ImageViews, TextViews or VectorViews, or any callable (batch, generator) -> list of tensors
-    epochs: int | None = None  # default: about `examples` examples in all, whatever the size of the set
+    epochs: int | None = None  # default: as many as show about `examples` examples, at most 200
     examples: int = 200_000
     batch_size: int = 256
     optimizer: str = "adamw"  # or "sgd" (Nesterov momentum 0.9)
@@ -97,8 +96,6 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     whiten_dim: int | None = None  # principal axes kept when whitening; default: what suits the encoder
     seed: int = 0
     device: str = "auto"
-    devices: int = 1
-    strategy: str = "auto"
     precision: str = "auto"  # "32-true", "bf16-mixed", ...; auto: bf16 where the hardware has it
     compile: bool = False
 
@@ -275,7 +272,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _check(self, items: Items) -> None:
         if len(items) < 2:
             raise InputError(f"{len(items)} item: learning needs at least 2; to keep an encoder as it is use method none")
-        for name, low in (("batch_size", 2), ("examples", 1), ("devices", 1)):
+        for name, low in (("batch_size", 2), ("examples", 1)):
             if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < low:
                 raise InputError(f"{name} must be an integer of at least {low}, got {getattr(self, name)!r}")
         if self.epochs is not None and self.epochs < 0:
@@ -307,9 +304,9 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             net.cpu()
 
     def _finish(self, items: Items) -> None:
-        """Measure what the vectors need after the network: their mean and principal axes, on at most 20,000 examples."""
+        """Measure what the vectors need after the network: their mean and principal axes, on at most 10,000 examples."""
         self.whitening_ = None
-        sample = items if len(items) <= 20_000 else items.subset(np.linspace(0, len(items) - 1, 20_000).astype(np.int64))
+        sample = items if len(items) <= 10_000 else items.subset(np.linspace(0, len(items) - 1, 10_000).astype(np.int64))
         power = getattr(self.net_.encode, "whiten", 0.0) if self.whiten is None else self.whiten
         if power:
             most = self.whiten_dim or getattr(self.net_.encode, "whiten_dim", None)
@@ -401,13 +398,13 @@ class _Training:
 
         self.learner, self.net, self.items, self.folder = learner, net, items, folder
         accelerator = "auto" if learner.device == "auto" else _device(learner.device).type
-        self.fabric = Fabric(accelerator=accelerator, devices=learner.devices, strategy=learner.strategy, precision=_precision(learner))
-        if learner.devices > 1 and not self.fabric._launched:
-            self.fabric.launch()
+        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=_precision(learner))
         self.batch_size = min(learner.batch_size, len(items))
         self.steps_per_epoch = len(items) // self.batch_size
         self.epochs = learner.epochs if learner.epochs is not None else default_epochs(learner.examples, len(items))
         self.steps = self.epochs * self.steps_per_epoch
+        if learner.epochs is None:  # of a very large set, part of one epoch
+            self.steps = min(self.steps, max(1, learner.examples // self.batch_size))
         self.optimizers = learner.optimizers(net)
         self.bases = {name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()}
         objective = _Objective(learner, net)
@@ -415,6 +412,7 @@ class _Training:
         self.stepping: dict[str, Any] = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in self.optimizers.items()}
         self.source = Source(items, net.encode, learner.inputs_, self.fabric.device)
         self.views = learner.views if learner.views is not None else views_for(items.kind)
+        self.epochs = -(-self.steps // self.steps_per_epoch)
         self.step, self.losses = 0, [0.0] * self.epochs  # losses: sums over the steps of each epoch
         self.mark = {"n": len(items), "kind": items.kind, "parameters": {k: plain(v) for k, v in learner.get_params(deep=False).items()}}
         self.mark["data"] = fingerprint(items)
@@ -436,7 +434,7 @@ class _Training:
                     raise InputError(f"the loss became {loss} at step {self.step}: lower lr (now {self.learner.lr}) or set clip=1.0")
                 self.losses[epoch] += loss
                 self.step += 1
-                now, end = time.monotonic(), within == self.steps_per_epoch - 1
+                now, end = time.monotonic(), within == self.steps_per_epoch - 1 or self.step == self.steps
                 if self.folder and now - saved > CHECKPOINT_SECONDS and (end or not at_epochs_only):
                     self.save()
                     saved = now
@@ -451,14 +449,15 @@ class _Training:
             raise
         if self.folder and self.steps:
             self.save()
-        return [total / self.steps_per_epoch for total in self.losses]
+        counts = np.diff([*range(0, self.steps, self.steps_per_epoch), self.steps])
+        return [float(total / count) for total, count in zip(self.losses, counts, strict=True)]
 
     def _one(self, index: np.ndarray) -> float:
-        """One step on the examples `index` of the global batch; this process takes its share of them."""
-        seed = zlib.crc32(f"{self.learner.seed}/{self.step}/{rank()}".encode())
+        """One step on the examples `index`."""
+        seed = zlib.crc32(f"{self.learner.seed}/{self.step}".encode())
         torch.manual_seed(seed)
         generator = torch.Generator(self.fabric.device).manual_seed(seed)
-        index = np.sort(index[rank() :: world()])  # sorted: a memory map is read front to back
+        index = np.sort(index)  # sorted: a memory map is read front to back
         batch = Batch(self.views(self.source.take(index), generator), torch.from_numpy(index).to(self.fabric.device))
         factor = warmup_cosine(self.step, self.steps, int(self.learner.warmup * self.steps))
         total = 0.0
@@ -489,7 +488,7 @@ class _Training:
 
     def save(self) -> None:
         """Everything that a resumed run needs, in one file that appears at once or not at all."""
-        if self.folder is None or rank() != 0:
+        if self.folder is None:
             return
         tensors = {f"net/{name}": value for name, value in self.net.state_dict().items()}
         for name, optimizer in self.optimizers.items():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlabeled.data.storage import RESIDENT, gather
 from unlabeled.errors import InputError
 
 BLOCK = 1 << 18  # numbers a block of rows holds: 1 MB as float32, which stays in a core's cache
@@ -21,8 +22,8 @@ TOLERANCE = 1e-6  # k-means ends when the centres move less than this share of t
 def check_vectors(Z: Any, name: str = "Z", least: int = 1) -> np.ndarray:
     """What came in as vectors, as a real [n, d] array without NaN or infinity and with at least `least` rows.
 
-    Arrays in memory, tensors and lists come back as float32; a memory-mapped array comes back as it is, to be read in
-    `blocks`. InputError says what came and what was wanted.
+    Arrays in memory, tensors and lists come back as contiguous float32; a memory-mapped array comes back as it is, to be
+    read in `blocks` or by `gather`. InputError says what came and what was wanted.
     """
     if isinstance(Z, torch.Tensor):
         Z = Z.detach().cpu().float().numpy()
@@ -58,7 +59,9 @@ def blocks(X: np.ndarray, width: int = 0) -> Iterator[Tensor]:
     """
     rows = max(1024, BLOCK // max(X.shape[1], width))
     for start in range(0, len(X), rows):
-        block = np.ascontiguousarray(X[start : start + rows], dtype=np.float32)
+        stop = min(start + rows, len(X))
+        part = gather(X, np.arange(start, stop)) if X.nbytes > RESIDENT else X[start:stop]
+        block = np.ascontiguousarray(part, dtype=np.float32)
         yield torch.from_numpy(block if block.flags.writeable else block.copy())
 
 
