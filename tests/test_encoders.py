@@ -95,7 +95,7 @@ def test_transformers_networks_by_name_train_on_small_pictures(name):
 def test_conv4_keeps_a_map_of_several_cells_for_pictures_of_every_size(size):
     net = ConvNet(3, **ConvNet.shape_for(size)).eval()
     x = torch.rand(2, 3, size, size)
-    assert min(net.map(x).shape[2:]) >= 4 and net(x).shape == (2, net.width)
+    assert min(net.map(x).shape[2:]) >= 2 and net(x).shape == (2, net.width)
     assert net.embedding(x).shape == (2, 4 * net.width)
 
 

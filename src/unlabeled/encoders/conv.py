@@ -27,7 +27,12 @@ class ConvNet(nn.Module):
     whiten, whiten_dim = 0.75, 256  # how this network's vectors are whitened unless the learner is told otherwise
 
     def __init__(
-        self, channels: int = 3, widths: Sequence[int] = (64, 128, 256), strides: Sequence[int] = (2, 2, 2), grid: int = 2, enlarge: float = 1.25
+        self,
+        channels: int = 3,
+        widths: Sequence[int] = (64, 128, 256),
+        strides: Sequence[int] = (2, 2, 2),
+        grid: int = 2,
+        enlarge: float = 1.25,
     ):
         super().__init__()
         self.channels, self.width, self.grid, self.enlarge = channels, widths[-1], grid, enlarge
@@ -42,9 +47,7 @@ class ConvNet(nn.Module):
 
     @staticmethod
     def shape_for(size: int) -> dict[str, tuple[int, ...]]:
-        """Strides that leave a map of about 4x4 for pictures of `size` pixels, so that tiny ones don't shrink to nothing."""
-        if size <= 12:
-            return {"strides": (1, 1, 2)}
+        """Strides that leave a map of several cells for pictures of `size` pixels, so that tiny ones don't shrink to nothing."""
         if size <= 20:
             return {"strides": (1, 2, 2)}
         return {} if size <= 48 else {"strides": (2, 2, 2, 2), "widths": (64, 128, 256, 256)}
@@ -64,6 +67,7 @@ class ConvNet(nn.Module):
         axes = axes.T.flip(0)[: len(conv.weight) // 2].view(-1, *conv.weight.shape[1:])
         filters = torch.cat([axes, -axes])  # unit norm; the batch norm after the layer sets the scale
         conv.weight[: len(filters)] = filters
+        conv.weight.requires_grad_(False)  # trained it was no better, and a step costs a quarter more
 
     def map(self, x: Tensor) -> Tensor:
         x = self.normalise(x).contiguous(memory_format=torch.channels_last)
