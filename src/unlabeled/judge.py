@@ -6,7 +6,7 @@ Every arm sees the same items; vectors are compared after subtracting their mean
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from unlabeled.data import Items
 
 Embed = Callable[[Items], np.ndarray]
 SAMPLE = 2000  # items that label-free measures are taken on
+TURNED = 900  # pictures that are turned: each is embedded four times
 REPEATS = 3  # samples of them, for the spread
 
 
@@ -56,29 +57,30 @@ def arms(model: Any, items: Items, *, seed: int = 0) -> list[Arm]:
 
 
 def judge(found: list[Arm], items: Items, *, seed: int = 0) -> list[dict[str, Any]]:
-    """Label-free measures of each arm, each as {"mean", "std"} over three samples of up to 2,000 items.
+    """Label-free measures of each arm, each as {"mean", "std"} over three samples of the items.
 
-    rankme, uniformity, mean_cosine, std_sqrt_d (unlabeled.evaluate), half_retrieval: how often one half of an item finds
-    its other half among all the others', and half_neighbours: share of the ten nearest items that both halves agree on.
+    rankme, uniformity, mean_cosine, std_sqrt_d (unlabeled.evaluate) on up to 2,000 items; half_retrieval: how often one half of an
+    item finds its other half among all the others', and half_neighbours: share of the ten nearest items that both halves
+    agree on; for square pictures also rotation, on up to 900: how well a linear classifier says by how much they were turned.
     """
     from unlabeled import evaluate
 
     rows: list[dict[str, Any]] = [{"name": arm.name} for arm in found]
     for repeat in range(REPEATS if len(items) > 100 else 1):
         sample = items.subset(pick(len(items), SAMPLE, seed + repeat))
-        first, second = halves(sample)
+        first, second = halves(sample, seed + repeat)
+        turned = turns(items.subset(pick(len(items), TURNED, seed + repeat)))
         for row, arm in zip(rows, found, strict=True):
             z, a, b = (arm.embed(part) for part in (sample, first, second))
             row["dim"] = int(z.shape[1])
-            values = {
-                "rankme": evaluate.rankme(z),
-                "uniformity": evaluate.uniformity(z),
-                "mean_cosine": evaluate.mean_cosine(z),
-                "std_sqrt_d": evaluate.std_sqrt_d(z),
-            }
+            values = {}
             if len(sample) > 2:
+                if turned:
+                    values["rotation"] = evaluate.rotation_probe([arm.embed(part) for part in turned])
                 values["half_retrieval"] = evaluate.half_retrieval(a, b)
                 values["half_neighbours"] = evaluate.neighbour_overlap(a, b, k=min(10, len(sample) - 1), seed=seed)
+                values["uniformity"], values["mean_cosine"] = evaluate.uniformity(z), evaluate.mean_cosine(z)
+                values["std_sqrt_d"], values["rankme"] = evaluate.std_sqrt_d(z), evaluate.rankme(z)
             for name, value in values.items():
                 row.setdefault(name, []).append(float(value))
     for row in rows:
@@ -88,10 +90,10 @@ def judge(found: list[Arm], items: Items, *, seed: int = 0) -> list[dict[str, An
     return rows
 
 
-def halves(items: Items) -> tuple[Items, Items]:
-    """Two parts of every item that share as little as possible.
+def halves(items: Items, seed: int = 0) -> tuple[Items, Items]:
+    """Two parts of every item.
 
-    Pictures: opposite corners, 60 % of the side each. Texts: the first and the second half of the words. Vectors and
+    Pictures: two random crops of at least half the area. Texts: the first and the second half of the words. Vectors and
     tables: the even and the odd features, the others at their mean.
     """
     index = np.arange(len(items))
@@ -101,9 +103,7 @@ def halves(items: Items) -> tuple[Items, Items]:
         first: Any = [" ".join(w[:c]) for w, c in zip(words, cut, strict=True)]
         second: Any = [" ".join(w[c:] or w) for w, c in zip(words, cut, strict=True)]
     elif items.kind == "image":
-        values = items.take(index)
-        side = max(1, round(0.6 * min(values.shape[1:3])))
-        first, second = values[:, :side, :side], values[:, -side:, -side:]
+        first, second = (_crops(items.take(index), seed * 2 + part) for part in range(2))
     else:
         values = np.asarray(items.take(index), dtype=np.float32)
         mean = values.mean(axis=0)
@@ -112,20 +112,32 @@ def halves(items: Items) -> tuple[Items, Items]:
     return Items(items.kind, first, list(items.ids)), Items(items.kind, second, list(items.ids))
 
 
+def turns(items: Items) -> list[Items]:
+    """Square pictures turned by 0, 90, 180 and 270 degrees; nothing for what can't be turned, or for too few."""
+    if items.kind != "image" or items.values.shape[1] != items.values.shape[2] or len(items) < 30:
+        return []
+    values = items.take(np.arange(len(items)))
+    return [Items("image", np.ascontiguousarray(np.rot90(values, turn, axes=(1, 2))), list(items.ids)) for turn in range(4)]
+
+
 def verdict(rows: list[dict[str, Any]]) -> str:
     """One sentence: whether the first arm is better than the others, as far as can be said without labels.
 
-    Judged by half_retrieval: of all label-free measures here it followed probes with labels best (docs/defaults.md).
+    Pictures are judged by the rotation probe, unless nobody can tell which way is up; everything else by half_retrieval.
+    docs/defaults.md says how well these order representations as probes with labels do.
     """
     if len(rows) < 2 or "half_retrieval" not in rows[0]:
         return "Too few items, or nothing to compare with, to judge the representation without labels."
-    own, others = rows[0]["half_retrieval"], {row["name"]: row["half_retrieval"] for row in rows[1:]}
+    turned = "rotation" in rows[0] and max(row["rotation"]["mean"] for row in rows) > 0.35
+    measure = "rotation" if turned else "half_retrieval"
+    own, others = rows[0][measure], {row["name"]: row[measure] for row in rows[1:]}
     best = max(others, key=lambda name: others[name]["mean"])
     gap, spread = own["mean"] - others[best]["mean"], 2 * max(own["std"], others[best]["std"], 0.005)
-    said = f"one half of an item finds its other half {own['mean']:.0%} of the time, {others[best]['mean']:.0%} with {best}"
+    what = "a linear classifier on it sees how a picture was turned" if turned else "one half of an item finds its other half"
+    said = f"{what} {own['mean']:.0%} of the time, {others[best]['mean']:.0%} with {best}"
     if rows[0]["name"] != "learned":
-        better = "is the best of what was compared" if gap > spread else f"is no better than {best}" if gap > -spread else f"is worse than {best}"
-        return f"The representation {better}: {said}."
+        better = "the best of what was compared" if gap > spread else f"no better than {best}" if gap > -spread else f"worse than {best}"
+        return f"The representation is {better}: {said}."
     if gap > spread:
         return f"Training helped: {said}, the best of what it was compared with."
     if gap > -spread:
@@ -138,6 +150,17 @@ def with_labels(found: list[Arm], items: Items, labels: Any, *, folds: int = 5, 
     from unlabeled import evaluate
 
     return evaluate.probes({arm.name: arm.embed(items) for arm in found}, labels, folds=folds, seed=seed)  # type: ignore[no-any-return]
+
+
+def _crops(values: np.ndarray, seed: int) -> np.ndarray:
+    import torch
+
+    from unlabeled.views.images import WHOLE, augment, to_batch
+
+    policy = replace(WHOLE, scale=(0.5, 1.0), ratio=(3 / 4, 4 / 3))
+    generator = torch.Generator().manual_seed(seed)
+    views, _ = augment(to_batch(torch.from_numpy(np.ascontiguousarray(values))), policy, generator=generator)
+    return (views * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def pick(n: int, most: int, seed: int) -> np.ndarray:

@@ -16,27 +16,22 @@ class Measure:
 
 
 MEASURES = {
+    "rotation": Measure(
+        "Which way is up",
+        "Pictures are turned by 0, 90, 180 or 270 degrees: how often a simple classifier on the vectors says by how much, on pictures it hasn't "
+        "seen. Of all measures without labels it follows usefulness best. Higher is better: 1 is perfect, guessing gives 0.25.",
+        ranked=True,
+    ),
     "half_retrieval": Measure(
-        "Halves find each other",
-        "Each item is cut in two and the halves are embedded apart: the share of halves whose nearest other half is their own. "
+        "Parts find each other",
+        "Two parts of each item (halves of a text, two crops of a picture) are embedded apart: the share whose nearest other part is their own. "
         "Higher is better: 1 is perfect, guessing gives 1 divided by the number of items.",
         ranked=True,
     ),
     "half_neighbours": Measure(
-        "Halves agree on their neighbours",
-        "The share of the ten nearest items that the two halves of an item have in common. Higher is better: 1 is full agreement.",
+        "Parts agree on their neighbours",
+        "The share of the ten nearest items that the two parts of an item have in common. Higher is better: 1 is full agreement.",
         ranked=True,
-    ),
-    "half_mrr": Measure(
-        "Halves find each other, rank",
-        "The same, with credit for second and third places: the mean of 1 divided by the place at which the own half is found. "
-        "Higher is better, 1 is perfect.",
-        ranked=True,
-    ),
-    "stability": Measure(
-        "Neighbours that stay",
-        "The share of an item's nearest neighbours that stay when learning is repeated. Higher is steadier. "
-        "What has no chance in it reaches 1 without being good, so no best is marked.",
     ),
     "rankme": Measure(
         "Directions in use (RankMe)",

@@ -1,0 +1,36 @@
+"""How good a representation is, without labels and with them: plain functions of arrays. Heavy packages load when called."""
+
+from unlabeled.evaluate.collapse import Collapse, collapse
+from unlabeled.evaluate.labelfree import (
+    alignment,
+    half_retrieval,
+    mean_cosine,
+    neighbour_overlap,
+    rankme,
+    rotation_probe,
+    std_sqrt_d,
+    tolerance,
+    uniformity,
+)
+from unlabeled.evaluate.maps import map2d, neighbours_kept
+from unlabeled.evaluate.probes import clustering_scores, knn_accuracy, linear_probe, probes
+
+__all__ = [
+    "Collapse",
+    "alignment",
+    "clustering_scores",
+    "collapse",
+    "half_retrieval",
+    "knn_accuracy",
+    "linear_probe",
+    "map2d",
+    "mean_cosine",
+    "neighbour_overlap",
+    "neighbours_kept",
+    "probes",
+    "rankme",
+    "rotation_probe",
+    "std_sqrt_d",
+    "tolerance",
+    "uniformity",
+]
