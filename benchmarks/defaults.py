@@ -36,7 +36,9 @@ def arms_for(kind: str, examples: int, seed: int) -> dict:
         found = {"tfidf-svd": make("tfidf-svd"), "ngrams, untrained": make("none", encoder="ngrams")}
         found |= {f"{name} on ngrams": make(name, encoder="ngrams", examples=examples // 2) for name in ("simclr", "vicreg")}
         return found | ({"minilm, as it is": make("none", encoder="minilm")} if has_minilm() else {})
-    return {"as it is (standardised)": make("none", encoder="identity")} | {name: make(name, examples=examples) for name in ("simclr", "vicreg")}
+    return {"as it is (standardised)": make("none", encoder="identity")} | {
+        name: make(name, examples=examples) for name in ("simclr", "vicreg")
+    }
 
 
 def measure(name: str, seed: int, examples: int) -> list[dict]:
@@ -94,7 +96,12 @@ def page(rows: list[dict]) -> str:
     """docs/defaults.md: a table a set, and how well each label-free measure orders the arms as k-NN does."""
     from scipy.stats import spearmanr
 
-    lines = ["# Defaults, and the tables they were chosen from", "", "Written by `python -m benchmarks.defaults`; see there for the protocol.", ""]
+    lines = [
+        "# Defaults, and the tables they were chosen from",
+        "",
+        "Written by `python -m benchmarks.defaults`; see there for the protocol.",
+        "",
+    ]
     correlations: dict[str, list[float]] = {}
     for data in dict.fromkeys(row["data"] for row in rows):
         own = [row for row in rows if row["data"] == data]
@@ -104,8 +111,13 @@ def page(rows: list[dict]) -> str:
         lines += ["| method | seconds | k-NN | linear probe | half retrieval | RankMe | dimensions |", "|---|---|---|---|---|---|---|"]
         for arm in dict.fromkeys(row["arm"] for row in own):
             mine = [row for row in own if row["arm"] == arm]
-            cells = [f"{np.mean([row[m] for row in mine]):.3f} ± {np.std([row[m] for row in mine]):.3f}" for m in ("knn", "probe", "half_retrieval")]
-            lines.append(f"| {arm} | {np.mean([r['seconds'] for r in mine]):.0f} | {' | '.join(cells)} | {np.mean([r['rankme'] for r in mine]):.0f} | {mine[0]['dim']} |")
+            cells = [
+                f"{np.mean([row[m] for row in mine]):.3f} ± {np.std([row[m] for row in mine]):.3f}"
+                for m in ("knn", "probe", "half_retrieval")
+            ]
+            lines.append(
+                f"| {arm} | {np.mean([r['seconds'] for r in mine]):.0f} | {' | '.join(cells)} | {np.mean([r['rankme'] for r in mine]):.0f} | {mine[0]['dim']} |"
+            )
         lines.append("")
         for seed in seeds:
             part = [row for row in own if row["seed"] == seed]
@@ -113,7 +125,12 @@ def page(rows: list[dict]) -> str:
                 sign = -1 if measure_ == "uniformity" else 1
                 rho = spearmanr([row["knn"] for row in part], [sign * row[measure_] for row in part]).statistic
                 correlations.setdefault(measure_, []).append(float(rho))
-    lines += ["## Do label-free measures order the methods as k-NN with labels does?", "", "Spearman's rank correlation over the arms of one set and seed.", ""]
+    lines += [
+        "## Do label-free measures order the methods as k-NN with labels does?",
+        "",
+        "Spearman's rank correlation over the arms of one set and seed.",
+        "",
+    ]
     lines += ["| measure | mean | lowest | sets x seeds |", "|---|---|---|---|"]
     for name, values in correlations.items():
         lines.append(f"| {name} | {np.nanmean(values):.2f} | {np.nanmin(values):.2f} | {len(values)} |")

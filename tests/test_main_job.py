@@ -240,6 +240,14 @@ def test_a_finished_run_is_never_overwritten_by_accident(home, capsys):
     assert "isn't a run" in fails(capsys, "learn", "vectors.npy", "--out", "digits")
 
 
+def test_overwrite_replaces_a_run_but_not_when_its_successor_cannot_be_read(home, capsys, tmp_path):
+    assert run(capsys, "learn", "texts.txt", "--method", "tfidf-svd", "--out", tmp_path / "r")[0] == 0
+    assert "no file" in fails(capsys, "learn", "gone.txt", "--out", tmp_path / "r", "--overwrite")
+    assert len(ul.open(tmp_path / "r")) == len(TEXTS)
+    assert run(capsys, "learn", "vectors.npy", "--out", tmp_path / "r", "--overwrite")[0] == 0
+    assert ul.open(tmp_path / "r").kind == "vector" and len(ul.open(tmp_path / "r").search("id:3", 2)) == 2
+
+
 def test_a_run_from_a_newer_version_is_refused(home, capsys, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "config.json").write_text('{"format": 99, "state": "done", "kind": "text"}')

@@ -112,7 +112,9 @@ def test_sigregs_gradient_pushes_a_shrunken_batch_outwards():
     assert ((-z.grad) * z.detach()).sum() > 0
 
 
-@pytest.mark.parametrize("call", [lambda a: info_nce(a, a, temperature=0.0), lambda a: nt_xent(a, a, -1.0), lambda a: nt_xent(a, a[:3], 0.1)])
+@pytest.mark.parametrize(
+    "call", [lambda a: info_nce(a, a, temperature=0.0), lambda a: nt_xent(a, a, -1.0), lambda a: nt_xent(a, a[:3], 0.1)]
+)
 def test_impossible_temperatures_and_shapes_are_refused(pair, call):
     with pytest.raises(ValueError):
         call(pair[0])

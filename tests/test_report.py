@@ -225,9 +225,9 @@ def test_a_baseline_that_wins_is_named_and_marked(texts):
 def test_arms_that_the_spread_does_not_part_are_level():
     level = [arm("learned", 0.50), arm("raw", 0.51)]
     assert [one["name"] for one in best(level, "half_retrieval")] == ["raw", "learned"]
-    assert compare(level) == ["Halves find each other: this run (0.50) and Raw (0.51) are level."]
+    assert compare(level) == ["Parts find each other: this run (0.50) and Raw (0.51) are level."]
     won = compare([arm("learned", 0.6), arm("raw", 0.5)])
-    assert won == ["Halves find each other: this run (0.60) does better than the next best, Raw (0.50)."]
+    assert won == ["Parts find each other: this run (0.60) does better than the next best, Raw (0.50)."]
     assert compare([arm("learned", 0.6)]) == [] == compare([]) and best(level, "rankme") != []
 
 

@@ -51,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
     learn.add_argument("--kind", choices=("image", "text", "vector", "table"), help="what the data are, where that isn't clear")
     learn.add_argument("--column", help="the column to learn from (several numeric ones: a,b,c)")
     learn.add_argument("--method", default="auto", help="auto, none, simclr, simsiam, vicreg, lejepa, tfidf-svd (default: auto)")
-    learn.add_argument("--encoder", default="auto", help="auto, conv4, resnet18, resnet50, vit, ngrams, minilm, mlp, a Hugging Face folder or id")
+    learn.add_argument(
+        "--encoder", default="auto", help="auto, conv4, resnet18, resnet50, vit, ngrams, minilm, mlp, a Hugging Face folder or id"
+    )
     learn.add_argument("--epochs", type=int, help="how often each item is seen (default: by the size of the set)")
     learn.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of the method; may be repeated")
     learn.add_argument("--seed", type=int, default=0)

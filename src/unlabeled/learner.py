@@ -195,6 +195,8 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise InputError(f"{folder} holds a {config.get('class', 'thing')}, not a {cls.__name__}: see unlabeled.load_model")
         learner = cls(**config["parameters"] | {"views": _views_from(config["parameters"]["views"])})
         learner.inputs_ = Inputs(**config["inputs"])
+        if learner.inputs_.features:
+            learner.n_features_in_ = learner.inputs_.features
         if encoder is None:
             if config["encoder"] is None:
                 raise InputError(f"{folder} was learned with an encoder of your own: pass an untrained copy, load(folder, encoder=...)")

@@ -18,6 +18,7 @@ class Screen:
         self.bar: Any = None
         self.task: Any = None
         self.told = self.looked = 0.0
+        self.started = time.monotonic()
         self.warned = False
 
     def __enter__(self) -> Self:
@@ -51,14 +52,21 @@ class Screen:
     def _show(self, what: str, done: int, total: int, about: str) -> None:
         if not self.console.is_terminal:
             now = time.monotonic()
-            if now - self.told > 10 or done == total and about:
+            due = now - self.started > 5 or what == "learning"  # reading a small set needs no words
+            if due and (now - self.told > 10 or done == total):
                 self.told = now
                 print(f"{what} {done:,}/{total:,}  {about}".rstrip(), file=sys.stderr, flush=True)
             return
         if self.bar is None:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-            self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[about]}"), console=self.console)
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[about]}"),
+                console=self.console,
+            )
             self.bar.start()
             self.task = self.bar.add_task(what, total=total, about=about)
         self.bar.update(self.task, description=what, completed=done, total=total, about=about)

@@ -21,12 +21,13 @@ from unlabeled.representation import Representation
 from unlabeled.saving import load_model, plain, read_config, write_json, write_text
 
 RUNS = Path("runs")
+LOOK, LOOK_FROM = 20, 500  # topics of the first look, and texts from which on there is one
 BIG = 64 * 2**20  # bytes of vectors beyond which they are written to disk as they come
 
 
 @dataclass(frozen=True)
 class Hit:
-    """One search result: what was found, its rank from 1 and its score (a cosine; for words a fused rank score)."""
+    """One search result: what was found, its rank from 1 and its score (a cosine; for words a share of the best possible)."""
 
     rank: int
     id: str
@@ -63,8 +64,8 @@ class Run(Representation):
     def search(self, query: str | np.ndarray | Any, k: int = 10) -> list[Hit]:
         """The k items nearest to a query: "id:...", a picture's path, words (for texts), a vector [d], or one item.
 
-        Words are looked up both by meaning (vectors) and by themselves (BM25); the two orders are fused by reciprocal rank
-        (Cormack et al., 2009). An item searched by its id doesn't find itself.
+        Words are looked up both by meaning (vectors) and by themselves (BM25), and both count the same. An item searched by
+        its id doesn't find itself.
         """
         if k < 1:
             raise InputError(f"k must be at least 1, got {k}")
@@ -88,18 +89,20 @@ class Run(Representation):
         return [(int(r), float(s)) for r, s in zip(rows[0], scores[0], strict=True)]
 
     def _words(self, query: str, k: int) -> list[tuple[int, float]]:
-        """Reciprocal rank fusion of full-text search and neighbours."""
+        """Full-text search and neighbours, each scaled by its best score, averaged (Bruch et al., 2022, arXiv:2210.11934)."""
         if not query.strip():
             raise InputError("the query is empty: give some words, a file or id:...")
-        depth = min(len(self), max(50, k))
-        fused: dict[int, float] = {}
-        by_words, _ = self.search_text(query, depth)
-        orders = [list(by_words)]
+        depth = min(len(self), max(100, k))
+        by_words, scores = self.search_text(query, depth)
+        found = [[(int(row), float(score)) for row, score in zip(by_words, scores, strict=True)]]
         if (self.path / "model.safetensors").exists():
-            orders.append([row for row, score in self._near(self.embed([query])[0], depth) if score > 0])
-        for order in orders:
-            for place, row in enumerate(order):
-                fused[int(row)] = fused.get(int(row), 0.0) + 1 / (60 + place + 1)
+            found.append(self._near(self.embed([query])[0], depth))
+        fused: dict[int, float] = {}
+        for hits in found:
+            best = max((score for _, score in hits), default=0.0)
+            for row, score in hits:
+                if score > 0:
+                    fused[row] = fused.get(row, 0.0) + score / best / len(found)
         return sorted(fused.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
 
     def clusters(self, k: int | str = "auto", seed: int = 0) -> list[Cluster]:
@@ -136,7 +139,9 @@ class Run(Representation):
             raise InputError(f"{self.path} has no report yet: make it with `unlabeled report {self.path}`")
         return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
-    def evaluate(self, labels: Sequence[Any] | str | Path, *, column: str | None = None, folds: int = 5, seed: int = 0) -> list[dict[str, Any]]:
+    def evaluate(
+        self, labels: Sequence[Any] | str | Path, *, column: str | None = None, folds: int = 5, seed: int = 0
+    ) -> list[dict[str, Any]]:
         """Probes with labels, of this run and of its baselines: see unlabeled.evaluate.probes.
 
         labels: one for each item (-1, "" or None: no label), or a CSV file with the columns id and label.
@@ -208,10 +213,9 @@ def learn(
         raise InputError(f"{out} was started with other options ({_difference(before['asked'], asked)}): give the same ones to resume")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if before is None or overwrite:
-            write_json(out / "config.json", {"format": 1, "state": "training", "asked": asked, "source": _source(data)})
-            if not resume:
-                (out / "checkpoint.safetensors").unlink(missing_ok=True)
+        begun = {"format": 1, "state": "training", "asked": asked, "source": _source(data)}
+        if before is None:
+            write_json(out / "config.json", begun)
         size = _picture_size(encoder)
         if isinstance(data, str | Path):
             items = read(data, kind=kind, column=column, cache=out / "cache", size=size, progress=reading)
@@ -223,17 +227,21 @@ def learn(
         for name, reason in items.unreadable[:3]:
             tell(f"  skipped {name}: {reason}")
         model, why, encoder_why = choose(items, method, encoder, settings or {}, epochs, seed)
+        tell(f"method {_name_of(model)}: {why}")
+        if encoder_why:
+            tell(f"encoder {encoder_why}")
+        if before is not None and not resume:  # the run that is replaced goes only now that its successor can be read
+            write_json(out / "config.json", begun)
+            (out / "checkpoint.safetensors").unlink(missing_ok=True)
+        training = time.monotonic()
+        model.fit(items, checkpoint=out, resume=resume, watch=watch)
+        seconds = time.monotonic() - training
     except BaseException:
-        if made:
-            shutil.rmtree(out, ignore_errors=True)
+        if made and not (out / "checkpoint.safetensors").exists():
+            shutil.rmtree(out, ignore_errors=True)  # nothing was learned yet: leave nothing behind
         raise
-    tell(f"method {_name_of(model)}: {why}")
-    if encoder_why:
-        tell(f"encoder {encoder_why}")
-    training = time.monotonic()
-    model.fit(items, checkpoint=out, resume=resume, watch=watch)
-    seconds = time.monotonic() - training
-    run = _keep(out, items, model, {"asked": asked, "read": how, "why": why, "encoder_why": encoder_why, "train_seconds": seconds, "device": _machine()})
+    said = {"asked": asked, "read": how, "why": why, "encoder_why": encoder_why, "train_seconds": seconds, "device": _machine()}
+    run = _keep(out, items, model, said, tell, seed)
     tell(f"{len(run):,} vectors of {run.vectors.shape[1]} numbers; neighbours {_index_line(run)}")
     write_report(run, items, model, say=tell, seed=seed)
     shutil.rmtree(out / "cache", ignore_errors=True)
@@ -273,7 +281,9 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
     encoder_why = ""
     if "encoder" in known:
         default = shown == "auto"
-        encoder_why = f"{DEFAULT[items.kind] if default else shown}: " + ("suits the data and this machine" if default else "kept as it is" if method == "none" else "as asked")  # noqa: E501
+        encoder_why = f"{DEFAULT[items.kind] if default else shown}: " + (
+            "suits the data and this machine" if default else "kept as it is" if method == "none" else "as asked"
+        )  # noqa: E501
     return kind(**options), why, encoder_why
 
 
@@ -295,7 +305,12 @@ def write_report(run: Run, items: Items | None, model: Any, *, say: Callable[[st
     positions = evaluate.map2d(vectors, seed=seed)
     run.set_columns(x=positions[:, 0], y=positions[:, 1])
     kept = run.config
-    facts = {"description": kept.get("described") or f"{len(run):,} {run.kind}s", "unreadable": kept["items"]["unreadable"], "notes": kept["items"]["notes"]}
+    about = kept["items"]
+    facts = {
+        "description": kept.get("described") or f"{len(run):,} {run.kind}s",
+        "unreadable": about["unreadable"],
+        "notes": about["notes"],
+    }
     method = {
         "name": kept.get("class", "").rpartition(".")[2] or "imported vectors",
         "why": kept.get("why", ""),
@@ -359,7 +374,7 @@ def labels_of(run: Run, path: str | Path, column: str | None = None) -> list[Any
     return found
 
 
-def _keep(out: Path, items: Items, model: Any, more: dict[str, Any]) -> Run:
+def _keep(out: Path, items: Items, model: Any, more: dict[str, Any], tell: Callable[[str], None], seed: int) -> Run:
     """Embed everything and finish the run folder; large sets of vectors go straight to disk."""
     width = int(model._n_features_out)
     target = None
@@ -367,12 +382,24 @@ def _keep(out: Path, items: Items, model: Any, more: dict[str, Any]) -> Run:
         (out / "cache").mkdir(exist_ok=True)
         target = np.lib.format.open_memmap(out / "cache" / "vectors.npy", mode="w+", dtype=np.float32, shape=(len(items), width))
     vectors = model.transform(items, out=target)
+    if items.kind == "text" and len(items) >= LOOK_FROM:
+        _first_look(items, vectors, tell, seed)
     before = (out / "config.json").read_text(encoding="utf-8")
     model.save(out)
     write_text(out / "config.json", before)  # the run isn't done yet: its state must still say so
     config = model.description() | more | {"described": items.describe()}
     run = Run.create(out, items, vectors, config=config, finish=True)
     return run  # type: ignore[return-value]
+
+
+def _first_look(items: Items, vectors: np.ndarray, tell: Callable[[str], None], seed: int) -> None:
+    """A first answer while the rest is still being made: twenty topics and their names."""
+    from unlabeled import tasks
+
+    labels = tasks.cluster(vectors, k=LOOK, seed=seed).labels
+    tell(f"a first look, {LOOK} topics:")
+    for number, name in enumerate(tasks.name_clusters(items.take(np.arange(len(items))), labels)):
+        tell(f"  {int((labels == number).sum()):>6,}  {name}")
 
 
 def _folder_for(data: Any, out: str | Path | None, resume: bool) -> Path:
@@ -386,7 +413,7 @@ def _folder_for(data: Any, out: str | Path | None, resume: bool) -> Path:
 
 
 def read_state(folder: Path) -> str | None:
-    """"training", "done", or None where there is no run."""
+    """ "training", "done", or None where there is no run."""
     try:
         return read_config(folder).get("state")
     except InputError:

@@ -29,7 +29,9 @@ def check_vectors(Z: Any, name: str = "Z", least: int = 1) -> np.ndarray:
     if isinstance(Z, torch.Tensor):
         Z = Z.detach().cpu().float().numpy()
     if hasattr(Z, "toarray"):
-        raise InputError(f"{name} is a sparse {type(Z).__name__}: wanted a dense [n, d] array, reduce it first (for example with TruncatedSVD)")
+        raise InputError(
+            f"{name} is a sparse {type(Z).__name__}: wanted a dense [n, d] array, reduce it first (for example with TruncatedSVD)"
+        )
     try:
         array = Z if isinstance(Z, np.memmap) else np.asarray(Z)
     except ValueError:
@@ -97,7 +99,7 @@ def kmeans(
     split, "keep" leaves it where it is. With "split_largest" a cluster is empty at the end only where X has fewer than
     k different rows.
 
-    InputError: k isn't in 1..n, or bad values. 
+    InputError: k isn't in 1..n, or bad values.
     """
     X = check_vectors(X, "X")
     n, d = X.shape
@@ -152,7 +154,9 @@ def _best_start(problem: _Lloyd, init: str, n_init: int, generator: torch.Genera
     points = torch.cat([block for block in small.blocks()])
     best, lowest = points[:k], math.inf
     for _ in range(n_init):
-        start = plus_plus(points, k, mass, generator) if init == "k-means++" else points[torch.randperm(len(points), generator=generator)[:k]]
+        start = (
+            plus_plus(points, k, mass, generator) if init == "k-means++" else points[torch.randperm(len(points), generator=generator)[:k]]
+        )
         if n_init == 1:
             return start
         _, centers, inertia = small.run(start, SHORT)

@@ -63,9 +63,10 @@ def cluster(Z: Any, k: int | str = "auto", seed: int = 0) -> Clusters:
         if not scores:
             how = "one group: too few items to look for more" if k == 1 else f"{k} groups: too few items to compare numbers"
         elif scores[k] >= CLEAR:
-            how = f"{k} of {min(scores)} to {max(scores)}: two halves of the items agree most on it ({scores[k]:.2f} above chance)"
+            how = f"{k}, of {min(scores)} to {max(scores)} tried: two halves of the items agree most on it ({scores[k]:.2f} above chance)"
         else:
-            how = f"{k}, a convention: no number of groups from {min(scores)} to {max(scores)} stands out (best {max(scores.values()):.2f} above chance)"
+            how = f"{k}, a convention: of {min(scores)} to {max(scores)} groups no number stands out"
+            how += f" (best {max(scores.values()):.2f} above chance)"
     elif not isinstance(k, (int, np.integer)) or isinstance(k, bool) or k < 1:
         raise InputError(f"k={k!r}: wanted 'auto' or a whole number of clusters, 1 or more")
     else:

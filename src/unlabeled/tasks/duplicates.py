@@ -11,8 +11,8 @@ from unlabeled.errors import InputError
 EXACT = 50_000  # vectors that are compared each with each; beyond, only within neighbouring cells of a faiss IVF index
 
 
-def near_duplicates(Z: Any, threshold: float | None = None, k: int = 10, seed: int = 0) -> list[tuple[np.ndarray, float]]:
-    """Groups of near-duplicates: (rows int64, in order; similarity), most similar first.
+def near_duplicates(Z: Any, threshold: float | None = None, k: int = 10, seed: int = 0) -> list[tuple[list[int], float]]:
+    """Groups of near-duplicates: (rows in order, similarity), most similar first.
 
     Two items belong together when one is among the k nearest of the other and their cosine, on mean-subtracted vectors
     of Z [n, d], is `threshold` or more; groups are the connected components, `similarity` is the weakest link of a group.
@@ -53,7 +53,7 @@ def near_duplicates(Z: Any, threshold: float | None = None, k: int = 10, seed: i
     group = components[same]
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    found = [(np.sort(rows), float(weakest[group[rows[0]]])) for rows in np.split(order, starts[1:]) if len(rows) > 1]
+    found = [(sorted(rows.tolist()), float(weakest[group[rows[0]]])) for rows in np.split(order, starts[1:]) if len(rows) > 1]
     return sorted(found, key=lambda pair: (-pair[1], pair[0][0]))
 
 
@@ -64,7 +64,7 @@ def _equal_rows(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def neighbours(X: np.ndarray, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest other rows of each row of X [n, d] (unit vectors): cosines and rows [n, k], nearest first; -1 where fewer were found."""
+    """The k nearest other rows of each row of X [n, d] (unit vectors): cosines and rows [n, k], nearest first; -1 where there are fewer."""
     import faiss
 
     n, d = X.shape

@@ -11,8 +11,8 @@ from unlabeled.errors import InputError
 REFERENCE = 20_000  # items that each item is compared with
 
 
-def outliers(Z: Any, m: int = 20, k: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The m items that lie farthest from their neighbours: rows int64 and scores float32, oddest first.
+def outliers(Z: Any, m: int = 20, k: int = 10, seed: int = 0) -> tuple[list[int], list[float]]:
+    """The m items that lie farthest from their neighbours: rows and scores, oddest first.
 
     Score: mean distance to the k nearest other items, between unit vectors after the mean is subtracted: 0 (all the same)
     to 2 (opposite). Angiulli and Pizzuti, 2002. A group of k or fewer odd items stays odd. Beyond 20,000 items the
@@ -30,7 +30,7 @@ def outliers(Z: Any, m: int = 20, k: int = 10, seed: int = 0) -> tuple[np.ndarra
         raise InputError(f"m={m!r}, k={k!r}: wanted 1 or more of each")
     n = len(Z)
     if n == 1:
-        return np.zeros(1, np.int64), np.zeros(1, np.float32)
+        return [0], [0.0]
     import faiss
 
     center = sum(block.sum(dim=0).double() for block in blocks(Z)).numpy() / n  # type: ignore[union-attr]
@@ -49,4 +49,4 @@ def outliers(Z: Any, m: int = 20, k: int = 10, seed: int = 0) -> tuple[np.ndarra
         score[rows] = distance.mean(axis=1)
         start += len(block)
     order = np.argsort(-score, kind="stable")[:m]
-    return order, score[order]
+    return order.tolist(), score[order].tolist()
