@@ -40,7 +40,7 @@ def one(name: str) -> tuple[Path, str]:
     out = FOLDER / "runs" / name
     if out.exists():
         shutil.rmtree(out)  # the demo's own folder: each time from the start
-    epochs = 40 if name == "digits" else None  # by default it would be shown more often: small sets are
+    epochs = 20 if name == "digits" else None  # by default it would be shown more often: small sets are
     print(f"unlabeled learn {data} --out {out}" + (f" --epochs {epochs}" if epochs else ""))
     with Screen() as screen:
         run = learn(data, out=out, epochs=epochs, say=screen.say, watch=screen.training, reading=screen.reading)

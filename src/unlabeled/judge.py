@@ -15,6 +15,7 @@ from unlabeled.data import Items
 
 Embed = Callable[[Items], np.ndarray]
 SAMPLE = 2000  # items that label-free measures are taken on
+PARTS = 600  # items that are embedded in two parts
 TURNED = 900  # pictures that are turned: each is embedded four times
 REPEATS = 3  # samples of them, for the spread
 
@@ -25,6 +26,7 @@ class Arm:
 
     name: str  # "learned", "raw", "PCA", "random encoder", "pretrained"
     embed: Embed
+    vectors: np.ndarray | None = None  # of all items, where they are at hand
 
 
 def arms(model: Any, items: Items, *, seed: int = 0) -> list[Arm]:
@@ -59,26 +61,28 @@ def arms(model: Any, items: Items, *, seed: int = 0) -> list[Arm]:
 def judge(found: list[Arm], items: Items, *, seed: int = 0) -> list[dict[str, Any]]:
     """Label-free measures of each arm, each as {"mean", "std"} over three samples of the items.
 
-    rankme, uniformity, mean_cosine, std_sqrt_d (unlabeled.evaluate) on up to 2,000 items; half_retrieval: how often one half of an
-    item finds its other half among all the others', and half_neighbours: share of the ten nearest items that both halves
-    agree on; for square pictures also rotation, on up to 900: how well a linear classifier says by how much they were turned.
+    rankme, uniformity, mean_cosine, std_sqrt_d (unlabeled.evaluate) on up to 2,000 items; on up to 600, half_retrieval: how often
+    one half of an item finds its other half among all the others', and half_neighbours: share of the ten nearest items that
+    both halves agree on; for square pictures also rotation, on up to 900: how well a linear classifier says by how much they were turned.
     """
     from unlabeled import evaluate
 
     rows: list[dict[str, Any]] = [{"name": arm.name} for arm in found]
     for repeat in range(REPEATS if len(items) > 100 else 1):
-        sample = items.subset(pick(len(items), SAMPLE, seed + repeat))
-        first, second = halves(sample, seed + repeat)
+        chosen = pick(len(items), SAMPLE, seed + repeat)
+        sample = items.subset(chosen)
+        first, second = halves(items.subset(pick(len(items), PARTS, seed + repeat)), seed + repeat)
         turned = turns(items.subset(pick(len(items), TURNED, seed + repeat)))
         for row, arm in zip(rows, found, strict=True):
-            z, a, b = (arm.embed(part) for part in (sample, first, second))
+            z = arm.embed(sample) if arm.vectors is None else np.asarray(arm.vectors[chosen])
+            a, b = arm.embed(first), arm.embed(second)
             row["dim"] = int(z.shape[1])
             values = {}
             if len(sample) > 2:
                 if turned:
                     values["rotation"] = evaluate.rotation_probe([arm.embed(part) for part in turned])
                 values["half_retrieval"] = evaluate.half_retrieval(a, b)
-                values["half_neighbours"] = evaluate.neighbour_overlap(a, b, k=min(10, len(sample) - 1), seed=seed)
+                values["half_neighbours"] = evaluate.neighbour_overlap(a, b, k=min(10, len(first) - 1), seed=seed)
                 values["uniformity"], values["mean_cosine"] = evaluate.uniformity(z), evaluate.mean_cosine(z)
                 values["std_sqrt_d"], values["rankme"] = evaluate.std_sqrt_d(z), evaluate.rankme(z)
             for name, value in values.items():

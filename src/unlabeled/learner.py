@@ -333,6 +333,7 @@ class Source:
 
     def __init__(self, items: Items, encode: Any, inputs: Inputs, device: torch.device | str = "cpu"):
         self.items, self.inputs, self.device = items, inputs, torch.device(device)
+        self.rows = getattr(encode, "rows", EMBED_ROWS)  # embedded at once
         if items.kind == "text":
             if not hasattr(encode, "tokenize"):
                 raise InputError('an encoder for texts needs a method tokenize(texts) -> lists of ids from 1 on (see "ngrams")')
@@ -578,7 +579,7 @@ def _views_from(said: Any) -> Any:
         return None
     from unlabeled import views
 
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items() if k != "class"}
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items() if k != "class"}
     if isinstance(arguments.get("policy"), dict):
         arguments["policy"] = views.ImagePolicy(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments["policy"].items()})
     return getattr(views, said["class"])(**arguments) if hasattr(views, said["class"]) else None
@@ -588,7 +589,7 @@ def _embed(
     function: Callable[[Tensor], Tensor], source: Source, whitening: Whitening | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
     with torch.inference_mode():
-        for index in batches(source.order()):
+        for index in batches(source.order(), source.rows):
             rows = source.batch(index)
             if family(source.items.kind) == "vector" and len(rows) < EMBED_ROWS:
                 # Matrix kernels differ with the number of rows; always the same number makes a row's vector its own.

@@ -108,7 +108,7 @@ class Run(Representation):
     def clusters(self, k: int | str = "auto", seed: int = 0) -> list[Cluster]:
         """Named groups, largest first. The grouping is kept as the column `cluster`, and made only once for each k."""
         kept = self._clusters_file()
-        if kept is not None and kept["asked"] == [k, seed]:
+        if kept is not None and kept["asked"] == [k, seed] and kept["database"] == self.config["database"]:
             return [Cluster(**row) for row in kept["clusters"]]
         from unlabeled import tasks
 
@@ -124,7 +124,7 @@ class Run(Representation):
         self.set_columns(cluster=labels, cluster_name=[names[c] for c in labels])
         write_json(
             self.path / "clusters.json",
-            {"asked": [k, seed], "how": getattr(found, "how", ""), "clusters": [vars(c) for c in clusters]},
+            {"asked": [k, seed], "database": self.config["database"], "how": getattr(found, "how", ""), "clusters": [vars(c) for c in clusters]},
         )
         return clusters
 
@@ -207,7 +207,7 @@ def learn(
     before = _state(out, resume, overwrite)
     made = not out.exists()
     how = {"kind": kind, "column": column}
-    asked = {"method": method, "encoder": encoder if isinstance(encoder, str) else type(encoder).__name__, "epochs": epochs, "seed": seed}
+    asked: dict[str, Any] = {"method": method, "encoder": encoder if isinstance(encoder, str) else type(encoder).__name__, "epochs": epochs, "seed": seed}
     asked |= {"settings": {k: plain(v) for k, v in (settings or {}).items()}, "read": how}
     if resume and before is not None and before.get("asked") not in (None, asked):
         raise InputError(f"{out} was started with other options ({_difference(before['asked'], asked)}): give the same ones to resume")
@@ -297,7 +297,9 @@ def write_report(run: Run, items: Items | None, model: Any, *, say: Callable[[st
     rows: list[dict[str, Any]] = []
     verdict = "The items are no longer where they were read from, so there are no baselines to judge against."
     if items is not None and model is not None:
-        rows = judge.judge(judge.arms(model, items, seed=seed), items, seed=seed)
+        found = judge.arms(model, items, seed=seed)
+        found[0].vectors = vectors
+        rows = judge.judge(found, items, seed=seed)
         verdict = judge.verdict(rows)
     collapse = evaluate.collapse(vectors[judge.pick(len(vectors), 10_000, seed)])
     tell(verdict)

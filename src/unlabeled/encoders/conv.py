@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +47,7 @@ class ConvNet(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     @staticmethod
-    def shape_for(size: int) -> dict[str, tuple[int, ...]]:
+    def shape_for(size: int) -> dict[str, Any]:
         """Strides that leave a map of several cells for pictures of `size` pixels, so that tiny ones don't shrink to nothing."""
         if size <= 20:
             return {"strides": (1, 2, 2)}

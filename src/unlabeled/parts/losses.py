@@ -44,8 +44,8 @@ def info_nce(
     if symmetric:
         if negatives is not None or exclude is not None:
             raise ValueError("symmetric info_nce takes neither negatives nor exclude: call it once for each direction")
-        options = {"temperature": temperature, "gather": gather}
-        return (info_nce(query, key, **options) + info_nce(key, query, **options)) / 2
+        there = info_nce(query, key, temperature=temperature, gather=gather)
+        return (there + info_nce(key, query, temperature=temperature, gather=gather)) / 2
     with torch.autocast(query.device.type, enabled=False):
         query, key = unit(query), unit(key)
         n = len(query)

@@ -181,7 +181,7 @@ def check_clusters(labels: Any, n: int) -> np.ndarray:
     array = np.asarray(labels)
     if array.shape != (n,):
         raise InputError(f"labels has shape {array.shape} for {n} items: wanted one cluster number each")
-    if array.dtype.kind not in "iu" or array.min(initial=0) < -1:
+    if array.size and (array.dtype.kind not in "iu" or array.min() < -1):
         raise InputError(f"labels holds {array.dtype} values: wanted whole numbers from 0, or -1 for no cluster")
     return array.astype(np.int64)
 
@@ -231,7 +231,8 @@ def name_clusters(texts: Sequence[str] | Iterable[str], labels: Any, top: int = 
     in_all = in_cluster.sum(axis=0)
     share = in_cluster / np.maximum(in_cluster.sum(axis=1, keepdims=True), 1)
     telling = share >= 1.5 * in_all / max(in_all.sum(), 1) if count > 1 else share > 0
-    score = share * np.log1p(in_all.sum() / max(count, 1) / np.maximum(in_all, 1)) * telling
+    score = share * np.log1p(in_all.sum() / max(count, 1) / np.maximum(in_all, 1))
+    score *= telling | ~telling.any(axis=1, keepdims=True)  # better a common word than none
     for c in range(count):
         chosen: list[str] = []
         for place in np.argsort(-score[c], kind="stable")[: 10 * top]:

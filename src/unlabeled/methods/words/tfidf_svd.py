@@ -59,7 +59,7 @@ class TfidfSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             svd = TruncatedSVD(dim, n_iter=2, random_state=self.seed).fit(weigh.transform(counts).astype(np.float32))
             self.components_ = svd.components_.astype(np.float32)
         self._n_features_out = len(self.components_)
-        self.inputs_, self.loss_curve_ = Inputs("text"), []
+        self.inputs_ = Inputs("text")
         return self
 
     def transform(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
@@ -115,7 +115,7 @@ class TfidfSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         arrays = load_file(Path(folder) / "model.safetensors")
         model.idf_, model.components_ = arrays["idf"], arrays["components"]
         model.vocabulary_ = json.loads((Path(folder) / "vocabulary.json").read_text(encoding="utf-8"))
-        model.inputs_, model.loss_curve_, model._n_features_out = Inputs("text"), [], len(model.components_)
+        model.inputs_, model._n_features_out = Inputs("text"), len(model.components_)
         return model
 
     def _texts(self, X: Any) -> list[str]:
