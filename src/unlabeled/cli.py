@@ -146,6 +146,7 @@ def _learn(options: argparse.Namespace) -> None:
                 say=screen.say,
                 watch=screen.training,
                 reading=screen.reading,
+                embedding=screen.embedding,
             )
         except KeyboardInterrupt:
             kept = (out / "checkpoint.safetensors").exists()

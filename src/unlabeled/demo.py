@@ -43,7 +43,7 @@ def one(name: str) -> tuple[Path, str]:
     epochs = 20 if name == "digits" else None  # by default it would be shown more often: small sets are
     print(f"unlabeled learn {data} --out {out}" + (f" --epochs {epochs}" if epochs else ""))
     with Screen() as screen:
-        run = learn(data, out=out, epochs=epochs, say=screen.say, watch=screen.training, reading=screen.reading)
+        run = learn(data, out=out, epochs=epochs, say=screen.say, watch=screen.training, reading=screen.reading, embedding=screen.embedding)
     query = "open a compressed file" if name == "docstrings" else f"id:{run.ids[0]}"
     print(f'\nunlabeled search {out} "{query}" -k 5')
     for hit in run.search(query, 5):

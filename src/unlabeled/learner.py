@@ -154,10 +154,10 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self._finish(items)
         return self
 
-    def transform(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """Vectors, float32 [n, width]. out: an array (a memory map, say) to write them to."""
+    def transform(self, X: Any, out: np.ndarray | None = None, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """Vectors, float32 [n, width]. out: an array (a memory map, say) to write them to. progress: called with (done, n)."""
         check_is_fitted(self, "net_")
-        return self._embed(self._items(X, reset=False), self.whitening_, out)
+        return self._embed(self._items(X, reset=False), self.whitening_, out, progress)
 
     def save(self, folder: str | Path, **more: Any) -> Path:
         """Write config.json and model.safetensors (and a tokenizer, where there is one) to a folder. No pickle.
@@ -297,11 +297,17 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                     for _ in range(4):
                         self.embed(self.net_, source.batch(index))
 
-    def _embed(self, items: Items, whitening: Whitening | None = None, out: np.ndarray | None = None) -> np.ndarray:
+    def _embed(
+        self,
+        items: Items,
+        whitening: Whitening | None = None,
+        out: np.ndarray | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
         device = _device(self.device)
         net = self.net_.to(device)
         try:
-            return _embed(lambda x: self.embed(net, x), Source(items, net.encode, self.inputs_, device), whitening, out)
+            return _embed(lambda x: self.embed(net, x), Source(items, net.encode, self.inputs_, device), whitening, out, progress)
         finally:
             net.cpu()
 
@@ -579,15 +585,23 @@ def _views_from(said: Any) -> Any:
         return None
     from unlabeled import views
 
-    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items() if k != "class"}
-    if isinstance(arguments.get("policy"), dict):
-        arguments["policy"] = views.ImagePolicy(**{k: tuple(v) if isinstance(v, list) else v for k, v in arguments["policy"].items()})
-    return getattr(views, said["class"])(**arguments) if hasattr(views, said["class"]) else None
+    def arguments(of: dict[str, Any]) -> dict[str, Any]:
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in of.items() if k != "class"}
+
+    chosen = arguments(said)
+    if isinstance(chosen.get("policy"), dict):
+        chosen["policy"] = views.ImagePolicy(**arguments(chosen["policy"]))
+    return getattr(views, said["class"])(**chosen) if hasattr(views, said["class"]) else None
 
 
 def _embed(
-    function: Callable[[Tensor], Tensor], source: Source, whitening: Whitening | None = None, out: np.ndarray | None = None
+    function: Callable[[Tensor], Tensor],
+    source: Source,
+    whitening: Whitening | None = None,
+    out: np.ndarray | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
+    done = 0
     with torch.inference_mode():
         for index in batches(source.order(), source.rows):
             rows = source.batch(index)
@@ -599,6 +613,9 @@ def _embed(
             if out is None:
                 out = np.empty((len(source), z.shape[1]), dtype=np.float32)
             out[index] = z
+            done += len(index)
+            if progress:
+                progress(done, len(source))
     if out is None:
         raise InputError("nothing to embed: 0 items")
     return out

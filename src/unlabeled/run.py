@@ -124,7 +124,12 @@ class Run(Representation):
         self.set_columns(cluster=labels, cluster_name=[names[c] for c in labels])
         write_json(
             self.path / "clusters.json",
-            {"asked": [k, seed], "database": self.config["database"], "how": getattr(found, "how", ""), "clusters": [vars(c) for c in clusters]},
+            {
+                "asked": [k, seed],
+                "database": self.config["database"],
+                "how": getattr(found, "how", ""),
+                "clusters": [vars(c) for c in clusters],
+            },
         )
         return clusters
 
@@ -192,13 +197,14 @@ def learn(
     say: Callable[[str], None] | None = None,
     watch: Callable[[Any], None] | None = None,
     reading: Callable[[int, int], None] | None = None,
+    embedding: Callable[[int, int], None] | None = None,
 ) -> Run:
     """Read, learn, embed, index, judge and report: everything that `unlabeled learn` does.
 
     data: a path (a folder of pictures or texts; .txt .csv .tsv .jsonl .parquet .npy .npz), a list of str, an array, Items.
     method: auto, none, simclr, simsiam, vicreg, lejepa, tfidf-svd. encoder: auto, a name, a Hugging Face folder or id, or
     a module. settings: further parameters of the method. out: the run's folder, default runs/NAME. resume: go on with a run
-    that was stopped. say, watch, reading: called with lines of text, training progress, and (done, total) while reading.
+    that was stopped. say, watch: called with lines of text and training progress. reading, embedding: called with (done, total).
     Raises InputError for what can't be used.
     """
     tell = say or (lambda line: None)
@@ -207,7 +213,12 @@ def learn(
     before = _state(out, resume, overwrite)
     made = not out.exists()
     how = {"kind": kind, "column": column}
-    asked: dict[str, Any] = {"method": method, "encoder": encoder if isinstance(encoder, str) else type(encoder).__name__, "epochs": epochs, "seed": seed}
+    asked: dict[str, Any] = {
+        "method": method,
+        "encoder": encoder if isinstance(encoder, str) else type(encoder).__name__,
+        "epochs": epochs,
+        "seed": seed,
+    }
     asked |= {"settings": {k: plain(v) for k, v in (settings or {}).items()}, "read": how}
     if resume and before is not None and before.get("asked") not in (None, asked):
         raise InputError(f"{out} was started with other options ({_difference(before['asked'], asked)}): give the same ones to resume")
@@ -241,7 +252,7 @@ def learn(
             shutil.rmtree(out, ignore_errors=True)  # nothing was learned yet: leave nothing behind
         raise
     said = {"asked": asked, "read": how, "why": why, "encoder_why": encoder_why, "train_seconds": seconds, "device": _machine()}
-    run = _keep(out, items, model, said, tell, seed)
+    run = _keep(out, items, model, said, tell, seed, embedding)
     tell(f"{len(run):,} vectors of {run.vectors.shape[1]} numbers; neighbours {_index_line(run)}")
     write_report(run, items, model, say=tell, seed=seed)
     shutil.rmtree(out / "cache", ignore_errors=True)
@@ -376,14 +387,14 @@ def labels_of(run: Run, path: str | Path, column: str | None = None) -> list[Any
     return found
 
 
-def _keep(out: Path, items: Items, model: Any, more: dict[str, Any], tell: Callable[[str], None], seed: int) -> Run:
+def _keep(out: Path, items: Items, model: Any, more: dict[str, Any], tell: Callable[[str], None], seed: int, embedding: Any) -> Run:
     """Embed everything and finish the run folder; large sets of vectors go straight to disk."""
     width = int(model._n_features_out)
     target = None
     if len(items) * width * 4 > BIG:
         (out / "cache").mkdir(exist_ok=True)
         target = np.lib.format.open_memmap(out / "cache" / "vectors.npy", mode="w+", dtype=np.float32, shape=(len(items), width))
-    vectors = model.transform(items, out=target)
+    vectors = model.transform(items, out=target, progress=embedding)
     if items.kind == "text" and len(items) >= LOOK_FROM:
         _first_look(items, vectors, tell, seed)
     before = (out / "config.json").read_text(encoding="utf-8")

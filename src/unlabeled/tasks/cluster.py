@@ -18,6 +18,7 @@ FEW, SAMPLE, AXES = 8, 3_000, 40  # groups when no number stands out; items and 
 CLEAR = 0.15  # agreement above chance that a number of groups must reach
 TOKEN = re.compile(r"[^\W\d_](?:[^\W_]|[+#])+")  # at least two characters, the first a letter: c++ and c# are words, 2008 isn't
 FRAGMENTS = frozenset("don doesn didn isn wasn aren weren couldn wouldn shouldn won hasn haven hadn ll ve re using use used way".split())
+ENDINGS = frozenset(["", *"s es y ies e ed er ers ing ings ion ions al x ces".split()])
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ def name_clusters(texts: Sequence[str] | Iterable[str], labels: Any, top: int = 
 
 
 def _forms_of_one(first: str, second: str) -> bool:
-    """Whether two words look like forms of one: plot and plots, query and queries, repository and repositories."""
-    shorter, longer = sorted((first, second), key=len)
-    common = next((i for i, letter in enumerate(shorter) if letter != longer[i]), len(shorter))
-    return common >= 3 and len(longer) - common <= 3 and common >= 0.8 * len(shorter)
+    """Whether two words look like forms of one: plot, plots and plotting; query and queries."""
+    common = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), min(len(first), len(second)))
+    endings = [rest[1:] if rest and rest[0] == first[common - 1] else rest for rest in (first[common:], second[common:])]
+    return common >= 3 and all(ending in ENDINGS for ending in endings)

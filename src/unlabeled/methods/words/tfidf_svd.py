@@ -26,7 +26,7 @@ class TfidfSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
     gives float32 [n, dim], rows of unit length (zero where a text holds no known word).
     """
 
-    dim: int = 256
+    dim: int = 100  # 256 was a point better at k-NN and five worse at topics (docs/defaults.md)
     words: int = 50_000  # largest vocabulary
     min_texts: int = 2  # a word that fewer texts hold is left out, unless nothing else were left
     seed: int = 0
@@ -55,15 +55,14 @@ class TfidfSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         if dim < 1:
             self.components_ = np.ones((1, counts.shape[1]), np.float32)
         else:
-            # Two power iterations: more cost time and changed no measure by more than the seeds do.
-            svd = TruncatedSVD(dim, n_iter=2, random_state=self.seed).fit(weigh.transform(counts).astype(np.float32))
+            svd = TruncatedSVD(dim, random_state=self.seed).fit(weigh.transform(counts).astype(np.float32))
             self.components_ = svd.components_.astype(np.float32)
         self._n_features_out = len(self.components_)
         self.inputs_ = Inputs("text")
         return self
 
-    def transform(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """float32 [n, dim]. out: an array to write to."""
+    def transform(self, X: Any, out: np.ndarray | None = None, progress: Any = None) -> np.ndarray:
+        """float32 [n, dim]. out: an array to write to. progress: called with (done, n)."""
         check_is_fitted(self, "components_")
         from sklearn.feature_extraction.text import TfidfTransformer
 
@@ -76,6 +75,8 @@ class TfidfSVD(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             rows = weigh.transform(counter.transform(texts[start : start + 8192])).astype(np.float32) @ self.components_.T
             norm = np.linalg.norm(rows, axis=1, keepdims=True)
             out[start : start + 8192] = rows / np.where(norm > 0, norm, 1)
+            if progress:
+                progress(min(start + 8192, len(texts)), len(texts))
         return out
 
     def untrained(self, X: Any) -> Self:
