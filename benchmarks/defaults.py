@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-IMAGES = {"cifar10": 5000, "fashion_mnist": 5000, "tiny_imagenet20": 4000, "usps": 5000}
-TEXTS = {"stackoverflow_titles": 8000, "ag_news_test": 6000, "ohsumed_abstracts": 3000}
-TABLES = {"tabular_features/Isolet": 1200, "tabular_features/BASEHOCK": 1500, "digits": 1200}
-HELD_OUT = 1000
+IMAGES = {"cifar10": 5000, "fashion_mnist": 5000}
+TEXTS = {"stackoverflow_titles": 5000, "ag_news_test": 3000}
+TABLES = {"tabular_features/Isolet": 1000, "tabular_features/BASEHOCK": 1400, "digits": 1200}
+HELD_OUT = 500
 
 
 def arms_for(kind: str, examples: int, seed: int) -> dict:
@@ -75,8 +75,10 @@ def score(data, arm, seed, embed, seconds, known, held, y_known, y_held) -> dict
     from unlabeled import evaluate, judge
 
     reference, queries = embed(known), embed(held)
-    sample = known.subset(judge.pick(len(known), judge.SAMPLE, seed))
-    z, (a, b) = embed(sample), (embed(half) for half in judge.halves(sample))
+    sample = known.subset(judge.pick(len(known), judge.PARTS, seed))
+    z = reference[judge.pick(len(known), judge.SAMPLE, seed)]
+    a, b = (embed(half) for half in judge.halves(sample, seed))
+    turned = [embed(part) for part in judge.turns(known.subset(judge.pick(len(known), judge.TURNED, seed)))]
     return {
         "data": data,
         "arm": arm,
@@ -84,6 +86,7 @@ def score(data, arm, seed, embed, seconds, known, held, y_known, y_held) -> dict
         "seconds": round(seconds, 1),
         "knn": float(evaluate.knn_accuracy(reference, y_known, queries, y_held)),
         "probe": float(evaluate.linear_probe(reference, y_known, queries, y_held, seed=seed)),
+        "rotation": evaluate.rotation_probe(turned) if turned else None,
         "half_retrieval": float(evaluate.half_retrieval(a, b)),
         "half_neighbours": float(evaluate.neighbour_overlap(a, b, k=10)),
         "rankme": float(evaluate.rankme(z)),
@@ -108,20 +111,18 @@ def page(rows: list[dict]) -> str:
         seeds = sorted({row["seed"] for row in own})
         total = (IMAGES | TEXTS | TABLES)[data]
         lines += [f"## {data}: {total:,} items, {HELD_OUT:,} held out, seeds {', '.join(map(str, seeds))} (mean ± standard deviation)", ""]
-        lines += ["| method | seconds | k-NN | linear probe | half retrieval | RankMe | dimensions |", "|---|---|---|---|---|---|---|"]
+        lines += ["| method | seconds | k-NN | linear probe | rotation | half retrieval | RankMe | dimensions |", "|" + "---|" * 8]
         for arm in dict.fromkeys(row["arm"] for row in own):
             mine = [row for row in own if row["arm"] == arm]
-            cells = [
-                f"{np.mean([row[m] for row in mine]):.3f} ± {np.std([row[m] for row in mine]):.3f}"
-                for m in ("knn", "probe", "half_retrieval")
-            ]
-            lines.append(
-                f"| {arm} | {np.mean([r['seconds'] for r in mine]):.0f} | {' | '.join(cells)} | {np.mean([r['rankme'] for r in mine]):.0f} | {mine[0]['dim']} |"
-            )
+            cells = [_cell([row[measure_] for row in mine]) for measure_ in ("knn", "probe", "rotation", "half_retrieval")]
+            seconds, rank = np.mean([row["seconds"] for row in mine]), np.mean([row["rankme"] for row in mine])
+            lines.append(f"| {arm} | {seconds:.0f} | {' | '.join(cells)} | {rank:.0f} | {mine[0]['dim']} |")
         lines.append("")
         for seed in seeds:
             part = [row for row in own if row["seed"] == seed]
-            for measure_ in ("half_retrieval", "half_neighbours", "rankme", "uniformity"):
+            for measure_ in ("rotation", "half_retrieval", "half_neighbours", "rankme", "uniformity"):
+                if part[0][measure_] is None:
+                    continue
                 sign = -1 if measure_ == "uniformity" else 1
                 rho = spearmanr([row["knn"] for row in part], [sign * row[measure_] for row in part]).statistic
                 correlations.setdefault(measure_, []).append(float(rho))
@@ -137,11 +138,15 @@ def page(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _cell(values: list) -> str:
+    return "" if values[0] is None else f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sets", default=",".join([*IMAGES, *TEXTS, *TABLES]))
     options.add_argument("--seeds", default="0,1,2")
-    options.add_argument("--examples", type=int, default=80_000, help="shown to each trained method")
+    options.add_argument("--examples", type=int, default=30_000, help="shown to each trained method")
     chosen = options.parse_args()
     path = DOCS / "defaults.json"
     kept = json.loads(path.read_text()) if path.exists() else []
@@ -150,7 +155,7 @@ def main() -> None:
             rows = measure(name, seed, chosen.examples)
             kept = [row for row in kept if (row["data"], row["seed"]) != (name, seed)] + rows
             path.write_text(json.dumps(kept, indent=0))
-            (DOCS / "defaults.md").write_text(page(kept) + NOTES.read_text() if NOTES.exists() else page(kept))
+            (DOCS / "defaults.md").write_text(page(kept) + (NOTES.read_text() if NOTES.exists() else ""))
 
 
 NOTES = DOCS / "defaults-notes.md"

@@ -155,7 +155,7 @@ def test_a_rotation_probe_tells_rotated_vectors_and_not_equal_ones():
         ("five points and noise", noise(5, 64)[np.arange(300) % 5] + 1e-3 * noise(300, 64)),
         (
             "a line behind an output batch norm",
-            (lambda Z: (Z - Z.mean(0)) / Z.std(0))(noise(300, 1) @ noise(1, 64) + 0.02 * noise(300, 64)),
+            (lambda Z: (Z - Z.mean(0)) / Z.std(0))(noise(300, 1) @ noise(1, 64) + 0.005 * noise(300, 64)),
         ),
     ],
 )

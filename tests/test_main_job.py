@@ -175,7 +175,7 @@ def test_a_pretrained_encoder_is_kept_and_said_to_be(tmp_path):
     alone = r.embed(["open a file in python"])[0]
     row = TEXTS.index("open a file in python")
     np.testing.assert_allclose(alone, r.vectors[row], atol=1e-5)
-    assert {arm["name"] for arm in r.report()["quality"]["arms"]} == {"pretrained", "TF-IDF + SVD", "random encoder"}
+    assert {arm["name"] for arm in r.report()["quality"]["arms"]} == {"pretrained", "TF-IDF + SVD", "random n-grams"}
 
 
 # What can go wrong -----------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def arms(model: Any, items: Items, *, seed: int = 0) -> list[Arm]:
         if not isinstance(model, method("tfidf-svd")):
             found.append(Arm("TF-IDF + SVD", method("tfidf-svd")(seed=seed).fit(sample).transform))
         if not trained or not hasattr(model, "net_"):
-            found.append(Arm("random encoder", Frozen(encoder="ngrams", seed=seed).fit(sample).transform))
+            found.append(Arm("random n-grams", Frozen(encoder="ngrams", seed=seed).fit(sample).transform))
     else:
         scale = _scale(sample)
         raw: Embed = lambda x: _raw(x, scale)  # noqa: E731

@@ -289,6 +289,8 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _warm_statistics(self, items: Items) -> None:
         """Batch-norm statistics of an untrained net, from a few batches: an honest baseline knows the data's scale."""
+        if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self.net_.modules()):
+            return
         with torch.no_grad():
             self.net_.train()
             source = Source(items, self.net_.encode, self.inputs_)

@@ -9,7 +9,7 @@ import numpy as np
 
 from unlabeled.data.storage import gather
 from unlabeled.errors import InputError
-from unlabeled.evaluate.labelfree import draw, mean_cosine, rankme, std_sqrt_d
+from unlabeled.evaluate.labelfree import _unit, draw, mean_cosine, rankme, std_sqrt_d
 
 SAMPLE = 1_000
 SPREAD, NARROW = 0.05, 0.01  # std * sqrt(d): least of signed vectors, of vectors without negative numbers
@@ -63,10 +63,7 @@ def collapse(Z: Any, seed: int = 0) -> Collapse:
         return Collapse(False, "One vector: nothing to compare.", 0.0, 1.0, 1.0, d, 0.0, 1)
 
     spread, cosine, rank = std_sqrt_d(rows), mean_cosine(rows), rankme(rows)
-    # Long rows are cut to the median length, short ones stay short: made unit, those near 0 would be directions of mere noise.
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    longest = np.median(length) or 1.0
-    space = rows if d == 1 else rows / np.maximum(length, longest)
+    space = rows if d == 1 else _unit(rows)  # on a line there is no direction, only a length
     axes, points = _axes(space), _points(space)
     most_axes = min(n - 1, d)
     least = NARROW if (rows >= 0).all() else SPREAD

@@ -18,13 +18,14 @@ class Measure:
 MEASURES = {
     "rotation": Measure(
         "Which way is up",
-        "Pictures are turned by 0, 90, 180 or 270 degrees: how often a simple classifier on the vectors says by how much, on pictures it hasn't "
-        "seen. Of all measures without labels it follows usefulness best. Higher is better: 1 is perfect, guessing gives 0.25.",
+        "Pictures are turned by 0, 90, 180 or 270 degrees: how often a simple classifier on the vectors says by how much, "
+        "on pictures it hasn't seen. Of all measures without labels it follows usefulness best. Higher is better: 1 is perfect, guessing gives 0.25.",
         ranked=True,
     ),
     "half_retrieval": Measure(
         "Parts find each other",
-        "Two parts of each item (halves of a text, two crops of a picture) are embedded apart: the share whose nearest other part is their own. "
+        "Two parts of each item (halves of a text, two crops of a picture) are embedded apart: "
+        "the share whose nearest other part is their own. "
         "Higher is better: 1 is perfect, guessing gives 1 divided by the number of items.",
         ranked=True,
     ),
@@ -63,6 +64,7 @@ LABELS = {
     "tf-idf + svd": "counts of words, rare ones weighted up, through a linear projection",
     "raw": "the items as they are, mean taken off",
     "pca": "the items through a linear projection",
+    "random n-grams": "words and pairs of words, rare ones weighted up, each a random direction",
     "random encoder": "the same network before training",
     "pretrained": "the pretrained network, untouched",
 }

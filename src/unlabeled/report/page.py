@@ -117,7 +117,9 @@ def _top(report: Report, source: str) -> str:
         facts.append((duration(method.get("seconds") or 0), "of learning", means))
     strip = "".join(f"<div><dt><b>{figure}</b> {unit}</dt><dd>{means}</dd></div>" for figure, unit, means in facts)
     collapse = f'<p class="lead">{text(quality["collapse"])}</p>' if quality["collapse"] else ""
-    verdict = f'<p class="kicker">{text(source)}</p><h1>{text(quality["verdict"])}</h1>{collapse}'
+    said, _, why = quality["verdict"].partition(": ")  # the answer large, what it rests on below
+    because = f'<p class="lead">{_sentence(why)}</p>' if why else ""
+    verdict = f'<p class="kicker">{text(source)}</p><h1>{_sentence(said)}</h1>{because}{collapse}'
     return f'<header>{verdict}<dl class="facts">{strip}</dl></header>'
 
 
