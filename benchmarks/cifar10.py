@@ -45,7 +45,9 @@ def main() -> None:
                 out = Path(scratch) / f"run-{size}-{seed}"
                 command = [sys.executable, "-m", "unlabeled.cli", "learn", str(folder), "--out", str(out), "--seed", str(seed)]
                 started = time.monotonic()
-                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "2"})
+                subprocess.run(
+                    command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "2"}
+                )
                 seconds = time.monotonic() - started
                 run = ul.open(out)
                 y, y_test = (np.asarray(items.columns["label"]) for items in (known, test))

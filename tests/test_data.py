@@ -54,6 +54,7 @@ def complaint(function, *args, **options):
 
 # -- pictures --------------------------------------------------------------------------------------------------------------------------
 
+
 def test_a_folder_of_pictures_is_read_in_natural_order_of_its_paths(tmp_path):
     for name in ("b/10.png", "b/9.png", "a.png", "c/d/1.jpg"):
         picture(8, 8, 3).save(write(tmp_path, name, b""))
@@ -88,7 +89,7 @@ def test_the_middle_of_a_long_picture_is_kept_and_averaged():
     wide[:, 100:200] = pixels(100, 100, 3) // 2 + 100
     values = as_items([Image.fromarray(wide)], size=10).values[0].astype(float)
     blocks = wide[:, 100:200].reshape(10, 10, 10, 10, 3).mean(axis=(1, 3))
-    assert np.abs(values - blocks).mean() < 8          # without antialiasing the difference is about 30
+    assert np.abs(values - blocks).mean() < 8  # without antialiasing the difference is about 30
 
 
 def test_grey_holds_only_when_all_readable_pictures_are_grey(tmp_path):
@@ -96,9 +97,9 @@ def test_grey_holds_only_when_all_readable_pictures_are_grey(tmp_path):
     picture(8, 8).convert("P").save(tmp_path / "palette.png")
     assert read(tmp_path).values.shape[-1] == 1
     colour = encoded(picture(90, 90, 3))
-    write(tmp_path, "broken.png", colour[:len(colour) // 2])
+    write(tmp_path, "broken.png", colour[: len(colour) // 2])
     items = read(tmp_path)
-    assert items.values.shape == (2, 8, 8, 1)          # neither the size nor the colour of the broken one counts
+    assert items.values.shape == (2, 8, 8, 1)  # neither the size nor the colour of the broken one counts
     write(tmp_path, "colour.png", encoded(picture(8, 8, 3)))
     assert read(tmp_path).values.shape == (3, 8, 8, 3)
 
@@ -162,9 +163,9 @@ def test_sixteen_bits_become_eight(tmp_path):
 
 def test_the_camera_s_orientation_is_applied(tmp_path):
     upright = np.zeros((20, 30, 3), np.uint8)
-    upright[:, 20:] = 255                                # bright on the right
+    upright[:, 20:] = 255  # bright on the right
     exif = Image.Exif()
-    exif[0x0112] = 6                                     # to be turned by 90 degrees clockwise: bright at the bottom
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise: bright at the bottom
     Image.fromarray(upright).save(tmp_path / "a.jpg", exif=exif, quality=95)
     Image.fromarray(upright).save(tmp_path / "a.png", exif=exif)
     for small in read(tmp_path).values:
@@ -244,6 +245,7 @@ def test_a_temporary_file_goes_with_the_items(tmp_path, monkeypatch):
 
 
 # -- texts and tables ------------------------------------------------------------------------------------------------------------------
+
 
 def test_each_line_of_a_txt_file_is_a_text_and_empty_ones_are_dropped(tmp_path):
     items = read(write(tmp_path, "a.txt", "one two\r\n\n   \nthree\n"))
@@ -357,8 +359,14 @@ def test_repeated_ids_are_made_different_and_told(tmp_path):
 
 
 def test_json_lines_with_broken_lines_odd_characters_and_nested_values_are_read(tmp_path):
-    items = read(write(tmp_path, "a.jsonl", '{"text": "half \\ud83d pair", "n": 1, "tags": ["a", {"b": 2}]}\nnot json\n'
-                                            '{"text": "nul \\u0000 here", "n": 2}\n[1]\n{"text": ""}\n"a plain string"\n'))
+    items = read(
+        write(
+            tmp_path,
+            "a.jsonl",
+            '{"text": "half \\ud83d pair", "n": 1, "tags": ["a", {"b": 2}]}\nnot json\n'
+            '{"text": "nul \\u0000 here", "n": 2}\n[1]\n{"text": ""}\n"a plain string"\n',
+        )
+    )
     assert items.take(slice(None)) == ["half \ufffd pair", "nul   here", "a plain string"]
     assert items.columns["tags"][0] == '["a", {"b": 2}]' and items.columns["n"][:2].tolist() == [1, 2]
     assert any(note.startswith("2 lines not a JSON object") and "line 2" in note for note in items.notes)
@@ -400,6 +408,7 @@ def test_many_texts_are_kept_on_disk_and_taken_in_the_order_asked_for(tmp_path, 
 
 # -- arrays ----------------------------------------------------------------------------------------------------------------------------
 
+
 def test_arrays_of_two_dimensions_are_vectors_and_of_three_or_four_pictures():
     assert as_items(RNG.random((4, 5))).describe() == "4 vectors of 5 numbers"
     assert as_items(pixels(4, 6, 5)).describe() == "4 images, 5x6 grey; 0 unreadable"
@@ -408,8 +417,16 @@ def test_arrays_of_two_dimensions_are_vectors_and_of_three_or_four_pictures():
     assert as_items(pixels(4, 3), kind="table").kind == "table"
 
 
-@pytest.mark.parametrize("change", [lambda x: x / 255.0, lambda x: x.astype(np.float64), lambda x: x.astype(np.int32),
-                                    lambda x: x.astype(np.uint16) * 257, lambda x: (x / 255).astype(np.float16)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x / 255.0,
+        lambda x: x.astype(np.float64),
+        lambda x: x.astype(np.int32),
+        lambda x: x.astype(np.uint16) * 257,
+        lambda x: (x / 255).astype(np.float16),
+    ],
+)
 def test_pixels_of_other_types_become_bytes(change):
     original = pixels(4, 6, 5, 3)
     original[0, 0, 0] = 255
@@ -448,19 +465,32 @@ def test_vectors_that_are_not_finite_name_the_first_row_and_the_count(tmp_path):
     assert "NaN" in complaint(as_items, np.full((2, 4, 4), np.nan))
 
 
-@pytest.mark.parametrize(("data", "said"), [
-    (np.zeros((3, 2), object), "dtype object"), (np.zeros((3, 2), complex), "Complex data not supported"),
-    (np.arange(3.0), "Reshape your data"),
-    (scipy.sparse.csr_matrix(np.eye(3)), "sparse"), (np.zeros((0, 3)), "0 rows"), (np.zeros((3, 0)), "0 feature(s)"),
-    (RNG.normal(size=(3, 4, 4)), "wanted 0 to 255, or 0 to 1"), (np.zeros((2, 5, 5, 7), np.uint8), "1 or 3 channels"),
-    ([], "empty"), (["a", None], "item 1 of the list is NoneType"), ([[1, 2], [3]], "one length"), (None, "NoneType"), ({"a": 1}, "dict"),
-    ("no such file", "no file or folder"), (3, "int")])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (np.zeros((3, 2), object), "dtype object"),
+        (np.zeros((3, 2), complex), "Complex data not supported"),
+        (np.arange(3.0), "Reshape your data"),
+        (scipy.sparse.csr_matrix(np.eye(3)), "sparse"),
+        (np.zeros((0, 3)), "0 rows"),
+        (np.zeros((3, 0)), "0 feature(s)"),
+        (RNG.normal(size=(3, 4, 4)), "wanted 0 to 255, or 0 to 1"),
+        (np.zeros((2, 5, 5, 7), np.uint8), "1 or 3 channels"),
+        ([], "empty"),
+        (["a", None], "item 1 of the list is NoneType"),
+        ([[1, 2], [3]], "one length"),
+        (None, "NoneType"),
+        ({"a": 1}, "dict"),
+        ("no such file", "no file or folder"),
+        (3, "int"),
+    ],
+)
 def test_what_cannot_be_items_is_refused_in_one_line(data, said):
     assert said in complaint(as_items, data)
 
 
 def test_lists_tensors_and_tables_in_memory_are_items():
-    assert as_items(["one text", "", "nul \0"]).values == ["one text", "", "nul  "]       # nothing is dropped: rows must correspond
+    assert as_items(["one text", "", "nul \0"]).values == ["one text", "", "nul  "]  # nothing is dropped: rows must correspond
     assert as_items([[1, 2], [3, 4]]).values.tolist() == [[1, 2], [3, 4]]
     assert as_items([pixels(8, 8), pixels(8, 8)]).kind == "image"
     assert as_items(np.array(["a b", "c"])).kind == "text"
@@ -473,6 +503,7 @@ def test_lists_tensors_and_tables_in_memory_are_items():
 
 
 # -- mistakes --------------------------------------------------------------------------------------------------------------------------
+
 
 def test_each_mistake_with_a_path_is_said_in_one_line(tmp_path):
     assert "no file or folder" in complaint(read, tmp_path / "nowhere")
@@ -530,6 +561,7 @@ def test_what_may_not_be_read_is_said(tmp_path):
 def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
+
     picture(8, 8).save(tmp_path / "a.png")
     monkeypatch.setattr(os, "pwrite", full)
     assert "no space left" in complaint(read, tmp_path, cache=tmp_path / "cache")
@@ -538,8 +570,9 @@ def test_a_full_disk_is_said_in_one_line(tmp_path, monkeypatch):
 
 # -- items -----------------------------------------------------------------------------------------------------------------------------
 
+
 def test_take_gives_copies_of_rows_in_the_order_asked_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(unlabeled.data.storage, "RESIDENT", 0)          # so that this small map is read as a large one is
+    monkeypatch.setattr(unlabeled.data.storage, "RESIDENT", 0)  # so that this small map is read as a large one is
     original = RNG.integers(0, 1000, (500, 3, 5)).astype(np.int32)
     np.save(tmp_path / "a.npy", original)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
@@ -564,8 +597,12 @@ def test_a_private_map_gives_what_was_changed_in_it(tmp_path, monkeypatch):
 
 def test_a_subset_keeps_ids_and_columns_together():
     items = Items("vector", np.eye(4, dtype=np.float32), columns={"y": np.arange(4), "s": list("abcd")}).subset([2, 0])
-    assert (items.values.argmax(axis=1).tolist(), list(items.ids), items.columns["y"].tolist(), items.columns["s"]) == \
-        ([2, 0], ["2", "0"], [2, 0], ["c", "a"])
+    assert (items.values.argmax(axis=1).tolist(), list(items.ids), items.columns["y"].tolist(), items.columns["s"]) == (
+        [2, 0],
+        ["2", "0"],
+        [2, 0],
+        ["c", "a"],
+    )
 
 
 def test_columns_and_ids_must_be_as_many_as_the_items():
@@ -578,7 +615,7 @@ def test_a_3_gb_map_is_read_in_order_and_at_random_without_becoming_resident(tmp
     rows = 1_000_000
     with open(tmp_path / "big.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (rows, 32, 32, 3)})
-        file.truncate(file.tell() + rows * 3072)             # a sparse file: no disk, but its pages are as real as any when they are read
+        file.truncate(file.tell() + rows * 3072)  # a sparse file: no disk, but its pages are as real as any when they are read
     code = """if True:
         import sys
         import numpy as np
@@ -609,7 +646,7 @@ def test_rows_of_a_large_map_are_taken_fast(tmp_path, monkeypatch):
         start = time.perf_counter()
         items.take(rows)
         times.append(time.perf_counter() - start)
-    assert min(times) < 0.003                              # about 0.0005 on a machine with nothing else to do
+    assert min(times) < 0.003  # about 0.0005 on a machine with nothing else to do
 
 
 def test_reading_needs_no_picture_or_table_library_until_it_is_used():

@@ -94,7 +94,7 @@ def test_pictures_in_train_and_test_files_are_joined_with_their_labels_and_class
     assert items.columns["class"][9] == "truck" and items.columns["label"][9] == 9
     assert len(datasets.load("cifar10", split="test")) == 10
     assert "it has test, train" in complaint(datasets.load, "cifar10", split="dev")
-    some, same = datasets.load("cifar10", n=12), items.subset(named._sample(40, 12))         # decoding 12 gives what decoding all does
+    some, same = datasets.load("cifar10", n=12), items.subset(named._sample(40, 12))  # decoding 12 gives what decoding all does
     assert list(some.ids) == list(same.ids) and np.array_equal(some.values, same.values)
     assert some.columns["label"].tolist() == same.columns["label"].tolist() and some.columns["split"] == same.columns["split"]
 
@@ -147,7 +147,7 @@ def test_a_fetched_file_is_kept_only_when_it_is_the_right_one(tmp_path):
     assert list(to.parent.iterdir()) == []
     assert datasets.fetch(origin.as_uri(), right, to).read_bytes() == b"the right bytes"
     origin.unlink()
-    assert datasets.fetch(origin.as_uri(), right, to) == to                   # it is there: nothing is fetched
+    assert datasets.fetch(origin.as_uri(), right, to) == to  # it is there: nothing is fetched
     assert "can't be fetched" in complaint(datasets.fetch, origin.as_uri(), right, tmp_path / "other.bin")
     assert sorted(path.name for path in to.parent.iterdir()) == ["file.bin"]
 
@@ -175,10 +175,27 @@ def test_vectors_are_written_as_columns_without_their_labels(folder, tmp_path):
     assert items.fields == ["x0", "x1", "x2"] and items.columns == {} and (tmp_path / "out-labels.csv").is_file()
 
 
-REAL = {"cifar10": "image", "fashion_mnist": "image", "mnist": "image", "usps": "image", "omniglot": "image", "medical_mnist": "image",
-        "tiny_imagenet20": "image", "coil20": "image", "emoji": "image", "stackoverflow_titles": "text", "ag_news_test": "text",
-        "newsgroups20": "text", "ohsumed_abstracts": "text", "sentences/mr": "text", "public_books": "text", "english_text": "text",
-        "tabular_features/isolet": "vector", "movielens_100k": "text", "crisis_tweets": "text"}
+REAL = {
+    "cifar10": "image",
+    "fashion_mnist": "image",
+    "mnist": "image",
+    "usps": "image",
+    "omniglot": "image",
+    "medical_mnist": "image",
+    "tiny_imagenet20": "image",
+    "coil20": "image",
+    "emoji": "image",
+    "stackoverflow_titles": "text",
+    "ag_news_test": "text",
+    "newsgroups20": "text",
+    "ohsumed_abstracts": "text",
+    "sentences/mr": "text",
+    "public_books": "text",
+    "english_text": "text",
+    "tabular_features/isolet": "vector",
+    "movielens_100k": "text",
+    "crisis_tweets": "text",
+}
 
 
 @pytest.mark.parametrize("name", REAL)

@@ -16,8 +16,8 @@ from sklearn.datasets import load_digits
 import unlabeled as ul
 from unlabeled.cli import main
 
-TEXTS = [f"{verb} a {noun} in {language}" for verb in ("open", "close", "read", "write") for noun in ("file", "socket", "table", "thread", "queue")
-         for language in ("python", "rust", "java", "perl")]  # fmt: skip
+VERBS, NOUNS = ("open", "close", "read", "write"), ("file", "socket", "table", "thread", "queue")
+TEXTS = [f"{verb} a {noun} in {language}" for verb in VERBS for noun in NOUNS for language in ("python", "rust", "java", "perl")]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,8 @@ def fails(capsys, *arguments):
 
 
 def test_help_answers_in_half_a_second_without_heavy_imports():
-    script = "import sys, unlabeled.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\nprint([m for m in ('torch', 'numpy', 'sklearn') if m in sys.modules])"
+    script = "import sys, unlabeled.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
+    script += "print([m for m in ('torch', 'numpy', 'sklearn') if m in sys.modules])"
     started = time.perf_counter()
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert out.strip().endswith("[]") and "learn" in out and time.perf_counter() - started < 5
@@ -212,6 +213,16 @@ def test_wrong_names_and_settings_are_named(home, capsys, tmp_path):
     assert "reads texts" in fails(capsys, "learn", "digits", "--encoder", "ngrams", "--method", "simclr", *out)
     assert "TfidfSVD reads texts" in fails(capsys, "learn", "digits", "--method", "tfidf-svd", *out)
     assert not (tmp_path / "r").exists()
+
+
+def test_settings_reach_the_method_and_its_views(home, capsys, tmp_path):
+    out = tmp_path / "r"
+    more = ("--set", "views.local=1", "--set", "policy.grey=0.1", "--set", "weight=0.1")
+    assert run(capsys, "learn", "digits", "--method", "lejepa", "--epochs", 1, *more, "--out", out)[0] == 0
+    model = ul.open(out).model
+    assert (model.views.local, model.views.policy.grey, model.weight) == (1, 0.1, 0.1)
+    assert "policy has scale" in fails(capsys, "learn", "digits", "--set", "policy.gray=1", "--out", tmp_path / "r2")
+    assert "probability" in fails(capsys, "learn", "digits", "--set", "policy.grey=7", "--out", tmp_path / "r2")
 
 
 def test_one_item_is_kept_but_not_learned_from(home, capsys, tmp_path):

@@ -55,7 +55,13 @@ def parser() -> argparse.ArgumentParser:
         "--encoder", default="auto", help="auto, conv4, resnet18, resnet50, vit, ngrams, minilm, mlp, a Hugging Face folder or id"
     )
     learn.add_argument("--epochs", type=int, help="how often each item is seen (default: by the size of the set)")
-    learn.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of the method; may be repeated")
+    learn.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other setting of the method, or of its views (views.local=4, policy.grey=0.1); may be repeated",
+    )
     learn.add_argument("--seed", type=int, default=0)
     learn.add_argument("--out", metavar="RUN", help="the run's folder (default: runs/NAME)")
     learn.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
@@ -109,7 +115,7 @@ def _fail(message: str) -> int:
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
-    """key=value pairs; values are Python literals where they read as such, else text. views.KEY and policy.KEY reach the views."""
+    """key=value pairs; values are Python literals where they read as such, else text."""
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -284,7 +284,9 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
         encoder = {"text": "minilm" if has_minilm() else "ngrams", "image": "conv4"}.get(items.kind, "identity")
     known = {f.name for f in fields(kind)}
     options = {"seed": seed} | ({"encoder": encoder} if "encoder" in known else {}) | ({"epochs": epochs} if epochs is not None else {})
-    options |= settings
+    options |= {name: value for name, value in settings.items() if "." not in name}
+    if reached := {name: value for name, value in settings.items() if "." in name}:
+        options["views"] = _views_with(items.kind, reached)
     unknown = [name for name in options if name not in known]
     if unknown:
         raise InputError(f"{method} has no setting {unknown[0]!r}: it has {', '.join(sorted(known))}")
@@ -296,6 +298,25 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
             "suits the data and this machine" if default else "kept as it is" if method == "none" else "as asked"
         )  # noqa: E501
     return kind(**options), why, encoder_why
+
+
+def _views_with(kind: str, settings: dict[str, Any]) -> Any:
+    """The kind's own views with some fields changed: views.local=4, policy.grey=0.1 (of pictures)."""
+    from unlabeled.views import views_for
+
+    views: Any = views_for(kind)
+    for name, value in settings.items():
+        owner, _, field = name.partition(".")
+        target: Any = views if owner == "views" else getattr(views, "policy", None) if owner == "policy" else None
+        known = [f.name for f in fields(target)] if target is not None else []
+        if field not in known:
+            raise InputError(f"no setting {name!r}: {owner} has {', '.join(known)}" if known else f"no setting {name!r} for {kind}s")
+        try:
+            changed = replace(target, **{field: value})
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{name}: {error}") from None
+        views = changed if owner == "views" else replace(views, policy=changed)
+    return views
 
 
 def write_report(run: Run, items: Items | None, model: Any, *, say: Callable[[str], None] | None = None, seed: int = 0) -> Path:

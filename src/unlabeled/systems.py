@@ -25,20 +25,20 @@ STATES = ("works", "partly", "not yet")
 class System:
     """One published system: its row of `papers.toml`, and its state."""
 
-    slug: str                       # its name on the command line
+    slug: str  # its name on the command line
     title: str
     year: int
-    kind: str                       # "method" | "task" | "metric" | "dataset" | "study"
-    room: str                       # where it lives in the house, e.g. "methods/siamese"
-    module: str                     # where its code is, e.g. "unlabeled.methods.siamese.simsiam"
-    name: str                       # the class or function that the module defines
-    number: int | None = None       # 1..189; None for a foundation
+    kind: str  # "method" | "task" | "metric" | "dataset" | "study"
+    room: str  # where it lives in the house, e.g. "methods/siamese"
+    module: str  # where its code is, e.g. "unlabeled.methods.siamese.simsiam"
+    name: str  # the class or function that the module defines
+    number: int | None = None  # 1..189; None for a foundation
     authors: str | None = None
     arxiv: str | None = None
     card: str | None = None
-    foundation: bool = False        # no row of the list, but rows stand on it
-    state: str = "not yet"          # "works" | "partly" | "not yet"
-    why: str = ""                   # what the state was computed from, in a few words
+    foundation: bool = False  # no row of the list, but rows stand on it
+    state: str = "not yet"  # "works" | "partly" | "not yet"
+    why: str = ""  # what the state was computed from, in a few words
 
 
 def systems(*, foundations: bool = False, package: Path = PACKAGE, results: Path | None = None) -> list[System]:

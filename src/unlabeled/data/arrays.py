@@ -33,7 +33,7 @@ def read_npz(path: Path, *, kind: str | None, column: str | None, cache: Path | 
                 arrays[name] = _unpacked(archive, name + ".npy", cache)
     except (InputError, PermissionError):
         raise
-    except Exception as error:                          # zipfile and zlib raise nearly anything on damaged files
+    except Exception as error:  # zipfile and zlib raise nearly anything on damaged files
         raise InputError(f"{path.name} is not a readable .npz file ({short(error)}): write it again with numpy.savez") from None
     if not names:
         raise InputError(f"{path.name} holds no array: wanted {WANTED}")
@@ -44,8 +44,11 @@ def read_npz(path: Path, *, kind: str | None, column: str | None, cache: Path | 
         raise InputError(f"{path.name} has {count(len(several), 'array')} ({listed(several)}): name one with column (--column)")
     chosen = column or several[0]
     items = from_array(arrays[chosen], kind=kind, source=f"{chosen} of {path.name}", cache=cache, size=size)
-    items.columns = {name: np.array(array) for name, array in arrays.items()
-                     if name != chosen and array.shape == (len(items),) and array.dtype.kind in "biufU"}
+    items.columns = {
+        name: np.array(array)
+        for name, array in arrays.items()
+        if name != chosen and array.shape == (len(items),) and array.dtype.kind in "biufU"
+    }
     return items
 
 
@@ -56,7 +59,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str, cache: Path | None) -> np.nda
         with archive.open(name) as member, open(spool, "wb") as out, disk_errors(spool.parent):
             shutil.copyfileobj(member, out, 1 << 20)
         return mapped(spool, temporary=True)
-    except ValueError as error:                         # Python objects, or no rows to map
+    except ValueError as error:  # Python objects, or no rows to map
         spool.unlink()
         return np.array(None) if "Python objects" in str(error) else np.load(archive.open(name), allow_pickle=False)
     except BaseException:
@@ -69,18 +72,19 @@ def _load(path: Path, name: str) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except PermissionError:
         raise
-    except Exception as error:                          # the header is parsed as Python, so that damage shows in many ways
+    except Exception as error:  # the header is parsed as Python, so that damage shows in many ways
         if "Python objects" in str(error):
             raise InputError(f"{name} holds Python objects: wanted {WANTED}; save it with a number type") from None
         try:
-            return np.load(path, allow_pickle=False)    # without rows nothing can be mapped; that is said later
+            return np.load(path, allow_pickle=False)  # without rows nothing can be mapped; that is said later
         except Exception:
             why = "it doesn't begin as one" if "pickle" in str(error) else short(error)
             raise InputError(f"{name} is not a readable .npy file ({why}): write it again with numpy.save") from None
 
 
-def from_array(array: Any, *, kind: str | None = None, source: str = "the array", cache: Path | None = None,
-               size: int | None = None) -> Items:
+def from_array(
+    array: Any, *, kind: str | None = None, source: str = "the array", cache: Path | None = None, size: int | None = None
+) -> Items:
     """Items of a dense array: [n, d] vectors, [n, H, W] or [n, H, W, C] (also [n, C, H, W]) pictures, [n] strings texts."""
     if hasattr(array, "toarray"):
         raise InputError(f"{source} is a sparse matrix {list(array.shape)}: wanted dense {WANTED}; use .toarray(), or TruncatedSVD first")
@@ -95,8 +99,9 @@ def from_array(array: Any, *, kind: str | None = None, source: str = "the array"
     if array.dtype.kind not in "biuf":
         raise InputError(f"{source} has dtype {array.dtype}: wanted {WANTED}; for texts give a list of str")
     if array.ndim not in (2, 3, 4):
-        raise InputError(f"{source} has shape {list(array.shape)}: wanted {WANTED}. Reshape your data, for one number an item with "
-                         "array.reshape(-1, 1)")
+        raise InputError(
+            f"{source} has shape {list(array.shape)}: wanted {WANTED}. Reshape your data, for one number an item with array.reshape(-1, 1)"
+        )
     found = "vector" if array.ndim == 2 else "image"
     if kind is not None and kind != found and (kind, found) != ("table", "vector"):
         wanted = WANTED if kind in ("image", "vector", "table") else "a list of str"
@@ -131,13 +136,16 @@ def _float32(array: np.ndarray, source: str, cache: Path | None) -> np.ndarray:
     else:
         values = _converted(array, array.shape[1:], np.float32, checked, cache, "vectors")
     if bad:
-        raise InputError(f"{source}: {count(bad, 'row')} of {len(array):,} with NaN or infinite values (or too large for float32), "
-                         f"the first is row {first:,}: drop those rows or fill them in, for example with numpy.nan_to_num")
+        raise InputError(
+            f"{source}: {count(bad, 'row')} of {len(array):,} with NaN or infinite values (or too large for float32), "
+            f"the first is row {first:,}: drop those rows or fill them in, for example with numpy.nan_to_num"
+        )
     return values
 
 
-def _converted(array: np.ndarray, shape: tuple[int, ...], dtype: Any, change: Callable[[int, np.ndarray], np.ndarray], cache: Path | None,
-               name: str) -> np.ndarray:
+def _converted(
+    array: np.ndarray, shape: tuple[int, ...], dtype: Any, change: Callable[[int, np.ndarray], np.ndarray], cache: Path | None, name: str
+) -> np.ndarray:
     """change(first row, rows) of all rows: [n, *shape] in memory when small, else in a file."""
     if len(array) * int(np.prod(shape)) * np.dtype(dtype).itemsize <= IN_MEMORY:
         return np.concatenate([change(start, rows) for start, rows in blocks(array)])
@@ -156,13 +164,15 @@ def _pictures(array: np.ndarray, source: str, cache: Path | None, size: int | No
         notes.append(f"{source} has its channels first: read as [n, height, width, channels]")
     height, width, channels = array.shape[1:]
     if channels not in (1, 3, 4):
-        raise InputError(f"{source} has shape {list(array.shape)}: wanted pictures with 1 or 3 channels, "
-                         "[n, H, W], [n, H, W, 3] or [n, 3, H, W]")
+        raise InputError(
+            f"{source} has shape {list(array.shape)}: wanted pictures with 1 or 3 channels, [n, H, W], [n, H, W, 3] or [n, 3, H, W]"
+        )
     change = _to_bytes(array, source)
     if array.dtype != np.uint8 or channels == 4 or not array.flags.c_contiguous:
+
         def opaque(start: int, rows: np.ndarray) -> np.ndarray:
             rows = change(rows)
-            if channels == 4:                            # on white
+            if channels == 4:  # on white
                 rows = (255 - (255 - rows[..., :3].astype(np.uint16)) * rows[..., 3:] // 255).astype(np.uint8)
             return rows
 
@@ -171,8 +181,9 @@ def _pictures(array: np.ndarray, source: str, cache: Path | None, size: int | No
         from PIL import Image
 
         pictures = array if array.shape[3] == 3 else array[..., 0]
-        resized, _, reasons, _ = read_pictures(lambda: (Image.fromarray(rows) for _, block in blocks(pictures) for rows in block),
-                                               cache=cache, size=size)
+        resized, _, reasons, _ = read_pictures(
+            lambda: (Image.fromarray(rows) for _, block in blocks(pictures) for rows in block), cache=cache, size=size
+        )
         if resized is None:
             raise InputError(f"{source}: no picture could be read ({next(iter(reasons.values()))})")
         array = resized
@@ -190,8 +201,9 @@ def _to_bytes(array: np.ndarray, source: str) -> Callable[[np.ndarray], np.ndarr
         lowest, highest = float(rows.min()), float(rows.max())
         if not np.isfinite(lowest + highest):
             row = start + int((~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)).argmax())
-            raise InputError(f"{source}: picture {row:,} has NaN or infinite pixels: drop it or fill them in, "
-                             "for example with numpy.nan_to_num")
+            raise InputError(
+                f"{source}: picture {row:,} has NaN or infinite pixels: drop it or fill them in, for example with numpy.nan_to_num"
+            )
         low, high = min(low, lowest), max(high, highest)
     if low >= 0 and high <= 1 and array.dtype.kind == "f":
         scale = 255.0
@@ -200,6 +212,8 @@ def _to_bytes(array: np.ndarray, source: str) -> Callable[[np.ndarray], np.ndarr
     elif low >= 0 and high <= 65535 and array.dtype.kind in "iu":
         scale = 255 / 65535
     else:
-        raise InputError(f"{source} has pixels from {low:g} to {high:g}: wanted 0 to 255, or 0 to 1; rescale them, for example "
-                         "(x - x.min()) / (x.max() - x.min())")
+        raise InputError(
+            f"{source} has pixels from {low:g} to {high:g}: wanted 0 to 255, or 0 to 1; rescale them, for example "
+            "(x - x.min()) / (x.max() - x.min())"
+        )
     return lambda rows: (rows.astype(np.float32) * np.float32(scale)).round().astype(np.uint8)

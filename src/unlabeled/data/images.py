@@ -30,15 +30,15 @@ EXTENSIONS = ("png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff", "ppm", 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"P5", b"P6")
 
-KEPT = 64                   # pictures that share one size up to this side stay as they are; others are not made larger than it
-SMALLEST = 8                # nor smaller than this
-MOST_PIXELS = 10**9         # a picture that says it has more is a mistake or an attack
-MOST_BYTES = 1 << 30        # what one picture may need while it is decoded
-ALONE = 128 << 20           # pictures that need more than this are decoded one at a time
-CHUNK = 32                  # pictures a worker takes at once
-MANY = 1000                 # from here on processes pay: threads wait for each other too often when pictures are small
+KEPT = 64  # pictures that share one size up to this side stay as they are; others are not made larger than it
+SMALLEST = 8  # nor smaller than this
+MOST_PIXELS = 10**9  # a picture that says it has more is a mistake or an attack
+MOST_BYTES = 1 << 30  # what one picture may need while it is decoded
+ALONE = 128 << 20  # pictures that need more than this are decoded one at a time
+CHUNK = 32  # pictures a worker takes at once
+MANY = 1000  # from here on processes pay: threads wait for each other too often when pictures are small
 
-_alone: Any = threading.Lock()          # in a worker process: the one that all of them share
+_alone: Any = threading.Lock()  # in a worker process: the one that all of them share
 
 
 class Header(NamedTuple):
@@ -48,11 +48,16 @@ class Header(NamedTuple):
     height: int
     grey: bool
     animated: bool
-    deep: bool              # more than 8 bits a channel
+    deep: bool  # more than 8 bits a channel
 
 
-def read_pictures(source: Callable[[], Iterable[Any]], *, cache: Path | None = None, size: int | None = None,
-                  progress: Callable[[int, int], None] | None = None) -> tuple[np.ndarray | None, np.ndarray, dict[int, str], list[str]]:
+def read_pictures(
+    source: Callable[[], Iterable[Any]],
+    *,
+    cache: Path | None = None,
+    size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray | None, np.ndarray, dict[int, str], list[str]]:
     """Decode the pictures of `source()`: paths, encoded bytes, or PIL images, in an order that is the same at every call.
 
     Returns (uint8 [m, H, W, C], or None when nothing can be read; the m positions that can; {position: reason} of the others; notes).
@@ -76,7 +81,7 @@ def read_pictures(source: Callable[[], Iterable[Any]], *, cache: Path | None = N
                 if not kept:
                     break
                 if _shape([headers[position] for position in kept], size) != shape:
-                    continue                           # what couldn't be read had a say in the size: decode the others again
+                    continue  # what couldn't be read had a say in the size: decode the others again
                 if failed:
                     whole = np.isin(good, kept)
                     file.rewrite(partial(_those, whole))
@@ -85,7 +90,7 @@ def read_pictures(source: Callable[[], Iterable[Any]], *, cache: Path | None = N
 
 
 def _those(whole: np.ndarray, start: int, rows: np.ndarray) -> np.ndarray:
-    return rows[whole[start:start + len(rows)]]
+    return rows[whole[start : start + len(rows)]]
 
 
 def _shape(headers: Sequence[Header], size: int | None) -> tuple[int, int, int]:
@@ -101,8 +106,9 @@ def _shape(headers: Sequence[Header], size: int | None) -> tuple[int, int, int]:
 
 def _notes(headers: Sequence[Header]) -> list[str]:
     animated, deep = sum(header.animated for header in headers), sum(header.deep for header in headers)
-    return ([f"{count(animated, 'animated or many-page picture')}: the first frame is used"] if animated else []) + \
-           ([f"{count(deep, 'picture')} with more than 8 bits a channel: scaled to 8"] if deep else [])
+    return ([f"{count(animated, 'animated or many-page picture')}: the first frame is used"] if animated else []) + (
+        [f"{count(deep, 'picture')} with more than 8 bits a channel: scaled to 8"] if deep else []
+    )
 
 
 def _headers(chunk: Sequence[Any]) -> list[Header | str]:
@@ -116,12 +122,15 @@ def _headers(chunk: Sequence[Any]) -> list[Header | str]:
             width, height = (image.height, image.width) if turned else image.size
             animated = image.format != "MPO" and getattr(image, "is_animated", False)
             return Header(width, height, _is_grey(image), bool(animated), image.mode[0] in "IF")
+
     return [_or_reason(header, picture) for picture in chunk]
 
 
-def _decode(pictures: Iterable[Any], skip: dict[int, str], file: RowFile, progress: Callable[[int, int], None] | None,
-            total: int) -> dict[int, str]:
+def _decode(
+    pictures: Iterable[Any], skip: dict[int, str], file: RowFile, progress: Callable[[int, int], None] | None, total: int
+) -> dict[int, str]:
     """Decode all but the positions in `skip` into the rows of `file`; returns the reasons of those that failed."""
+
     def wanted() -> Iterator[tuple[int, int, Any]]:
         row = 0
         for position, picture in enumerate(pictures):
@@ -140,8 +149,9 @@ def _decode(pictures: Iterable[Any], skip: dict[int, str], file: RowFile, progre
     return failed
 
 
-def _decode_into(fd: int, offset: int, shape: tuple[int, ...], folder: Path,
-                 chunk: Sequence[tuple[int, int, Any]]) -> list[tuple[int, str | None]]:
+def _decode_into(
+    fd: int, offset: int, shape: tuple[int, ...], folder: Path, chunk: Sequence[tuple[int, int, Any]]
+) -> list[tuple[int, str | None]]:
     """Decode (row, position, picture)s, rows one after the other, into an open file; returns (position, reason or None) of each."""
     rows = np.zeros((len(chunk), *shape), np.uint8)
     results: list[tuple[int, str | None]] = []
@@ -166,7 +176,7 @@ def _pixels(picture: Any, shape: tuple[int, ...]) -> np.ndarray | str:
         as_is = (image.size if turn < 5 else image.size[::-1]) == (width, height)
         full = image.width * image.height
         if not as_is and image is not picture:
-            image.draft(None, (2 * width, 2 * width))      # JPEG: decodes at 1/2, 1/4 or 1/8; twice the side keeps the antialiasing ours
+            image.draft(None, (2 * width, 2 * width))  # JPEG: decodes at 1/2, 1/4 or 1/8; twice the side keeps the antialiasing ours
         need = _bytes_to_decode(image, full)
         if need > min(MOST_BYTES, _memory() // 4):
             return f"{image.width:,} x {image.height:,} pixels need {need / 2**30:.1f} GiB to decode: save it smaller, or as a plain JPEG"
@@ -218,7 +228,7 @@ def _bytes_to_decode(image: Image.Image, full: int) -> int:
     if image.mode in ("RGBA", "LA", "I", "F", "I;16", "I;16B") or image.format == "WEBP":
         each *= 2
     if image.info.get("progressive") or image.info.get("progression"):
-        return full * 6 + image.width * image.height * each      # libjpeg keeps all coefficients of a progressive picture
+        return full * 6 + image.width * image.height * each  # libjpeg keeps all coefficients of a progressive picture
     return image.width * image.height * each
 
 
@@ -243,7 +253,7 @@ def _is_grey(image: Image.Image) -> bool:
     if palette is None or not isinstance(palette.palette, bytes | bytearray):
         return False
     width = len(palette.rawmode or palette.mode)
-    colours = np.frombuffer(bytes(palette.palette[:len(palette.palette) // width * width]), np.uint8).reshape(-1, width)[:, :3]
+    colours = np.frombuffer(bytes(palette.palette[: len(palette.palette) // width * width]), np.uint8).reshape(-1, width)[:, :3]
     return bool((colours == colours[:, :1]).all())
 
 
@@ -297,8 +307,10 @@ def _in_parallel(function: Callable[[Sequence[Any]], Sequence[Any]], things: Ite
             while waiting:
                 yield from waiting.popleft().result()
         except BrokenExecutor:
-            raise InputError("a worker that decoded pictures was killed, perhaps for want of memory: close other programs, or make the "
-                             "largest pictures smaller") from None
+            raise InputError(
+                "a worker that decoded pictures was killed, perhaps for want of memory: close other programs, or make the "
+                "largest pictures smaller"
+            ) from None
         finally:
             for future in waiting:
                 future.cancel()
@@ -311,19 +323,19 @@ def _processes(cores: int, first: Sequence[Any]) -> ProcessPoolExecutor | None:
         return None
     import multiprocessing
 
-    if multiprocessing.current_process().daemon:       # may not have children
+    if multiprocessing.current_process().daemon:  # may not have children
         return None
     try:
         fork = multiprocessing.get_context("fork")
         return ProcessPoolExecutor(cores, fork, _begin, (fork.Lock(),))
-    except (OSError, ImportError):                     # no semaphores here
+    except (OSError, ImportError):  # no semaphores here
         return None
 
 
 def _begin(lock: Any) -> None:
     global _alone
     _alone = lock
-    signal.signal(signal.SIGINT, signal.SIG_IGN)       # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
 
 
 @contextmanager
@@ -331,7 +343,7 @@ def _large_pictures_allowed():
     """Pillow's own limit (179 million pixels) is replaced by ours, which knows what a picture will cost."""
     from PIL import Image
 
-    Image.init()                                       # loads the formats now, not in several threads at once
+    Image.init()  # loads the formats now, not in several threads at once
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings():

@@ -98,8 +98,10 @@ class Items:
     def subset(self, index: Any) -> Items:
         """The items at `index`, in that order; a large subset of a memory map goes to a temporary file."""
         rows = self.rows(index)
-        columns = {name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
-                   for name, values in self.columns.items()}
+        columns = {
+            name: values[rows] if isinstance(values, np.ndarray) else [values[row] for row in rows.tolist()]
+            for name, values in self.columns.items()
+        }
         if isinstance(self.ids, RowNumbers):
             ids: Sequence[str] = RowNumbers(np.asarray(self.ids.rows)[rows])
         else:
@@ -113,7 +115,7 @@ class Items:
         else:
             with RowFile(self.values.shape[1:], self.values.dtype, None, "subset") as file:
                 for start in range(0, len(rows), 4096):
-                    file.append(self.take(rows[start:start + 4096]))
+                    file.append(self.take(rows[start : start + 4096]))
                 values = file.finish()
         return Items(self.kind, values, ids, columns, list(self.unreadable), self.source, list(self.fields), list(self.notes))
 

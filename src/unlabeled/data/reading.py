@@ -30,8 +30,15 @@ NOT_DATA = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
 ABOUT = ("readme", "license", "licence", "notice", "copying", "changelog")
 
 
-def read(path: str | os.PathLike, *, kind: str | None = None, column: str | None = None, cache: str | os.PathLike | None = None,
-         size: int | None = None, progress: Callable[[int, int], None] | None = None) -> Items:
+def read(
+    path: str | os.PathLike,
+    *,
+    kind: str | None = None,
+    column: str | None = None,
+    cache: str | os.PathLike | None = None,
+    size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Items:
     """Items from a file or a folder.
 
     kind: "image", "text", "vector" or "table" where it isn't clear. column: the column, or columns (a,b,c), to learn from.
@@ -101,14 +108,16 @@ def _from_list(data: list | tuple, kind: str | None, size: int | None) -> Items:
         values, _, reasons, notes = read_pictures(lambda: data, size=size)
         if values is None or reasons:
             row, reason = next(iter(sorted(reasons.items())))
-            raise InputError(f"{len(reasons):,} of {count(len(data), 'picture')} can't be read, the first is item {row:,} ({reason}): "
-                             "leave it out")
+            raise InputError(
+                f"{len(reasons):,} of {count(len(data), 'picture')} can't be read, the first is item {row:,} ({reason}): leave it out"
+            )
         return Items("image", values, source="a list of pictures", notes=notes)
     try:
         array = np.stack([np.asarray(item) for item in data]) if hasattr(data[0], "__array__") else np.asarray(data)
     except (ValueError, TypeError):
-        raise InputError(f"a list of {type(data[0]).__name__} that don't have one length or shape: wanted texts, PIL images, "
-                         f"or {arrays.WANTED}") from None
+        raise InputError(
+            f"a list of {type(data[0]).__name__} that don't have one length or shape: wanted texts, PIL images, or {arrays.WANTED}"
+        ) from None
     return arrays.from_array(array, kind=kind, source="the list", size=size)
 
 
@@ -218,6 +227,7 @@ def _only(found: str, kind: str | None, name: str) -> None:
 
 def _walk(folder: Path, denied: list[tuple[str, str]]) -> Iterator[str]:
     """Paths below the folder, forward slashes, links followed once; hidden files and what systems leave behind are passed over."""
+
     def complain(error: OSError) -> None:
         reason = "permission denied" if isinstance(error, PermissionError) else str(error)
         denied.append((sources.clean(os.path.relpath(error.filename, folder)), reason))
@@ -241,5 +251,6 @@ def _passed_over(name: str) -> bool:
 
 def natural(path: str) -> list[list[Any]]:
     """Sort key: 'a2' before 'a10', folder by folder."""
-    return [[int(part) if place % 2 else part.casefold() for place, part in enumerate(re.split(r"([0-9]+)", step))]
-            for step in path.split("/")]
+    return [
+        [int(part) if place % 2 else part.casefold() for place, part in enumerate(re.split(r"([0-9]+)", step))] for step in path.split("/")
+    ]

@@ -18,8 +18,8 @@ from unlabeled.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH = 32 << 20            # bytes of a .csv parsed at once; no row may be longer
-ROWS = 10_000               # rows of other batches, and of the sample that decides what a column is
+BATCH = 32 << 20  # bytes of a .csv parsed at once; no row may be longer
+ROWS = 10_000  # rows of other batches, and of the sample that decides what a column is
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?", "-", "<na>")
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 # What cp1252 leaves undefined; latin-1 reads every byte.
@@ -39,7 +39,7 @@ class Source:
     names: list[str]
     read: Callable[[Sequence[str]], Iterator[pa.Table]]
     remarks: dict[str, str] = field(default_factory=dict)
-    comma: bool = False                     # 1,5 is a number here
+    comma: bool = False  # 1,5 is a number here
     sample: Any = None
     roles: dict[str, str] = field(default_factory=dict)
 
@@ -101,6 +101,7 @@ def numbers(values: pa.ChunkedArray, comma: bool) -> tuple[pa.ChunkedArray, int]
 
 # -- files ------------------------------------------------------------------------------------------------------------------------------
 
+
 def open_csv(path: Path, delimiter: str | None = None) -> Source:
     """A .csv or .tsv file: every field a string. Rows of the wrong length are skipped and counted."""
     import pyarrow as pa
@@ -146,8 +147,10 @@ def open_csv(path: Path, delimiter: str | None = None) -> Source:
                 raise InputError(f"{path.name} can't be read ({short(error)}): is a quote left open?") from None
         if skipped:
             first = skipped[0]
-            remarks["ragged"] = (f"{count(len(skipped), 'row')} skipped, the first is row {first.number:,}: "
-                                 f"{count(first.actual_columns, 'field')}, wanted {first.expected_columns}")
+            remarks["ragged"] = (
+                f"{count(len(skipped), 'row')} skipped, the first is row {first.number:,}: "
+                f"{count(first.actual_columns, 'field')}, wanted {first.expected_columns}"
+            )
         if "\n" in last and _quotes(path, codec) % 2:
             remarks["quote"] = f"a quote is left open: the last row goes on for {last.count(chr(10)) + 1:,} lines, to the end of the file"
 
@@ -191,8 +194,13 @@ def open_jsonl(path: Path) -> Source:
     def column(values: list[Any], kind: Any) -> pa.Array:
         if kind is list:
             return pa.array([value if _numeric(value) else None for value in values], pa.list_(pa.float64()))
-        return pa.array([None if value is None else clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-                         for value in values], pa.large_string())
+        return pa.array(
+            [
+                None if value is None else clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+                for value in values
+            ],
+            pa.large_string(),
+        )
 
     def read(wanted: Sequence[str]) -> Iterator[pa.Table]:
         for rows in batches():
@@ -219,7 +227,7 @@ def open_parquet(path: Path) -> Source:
         names = pq.ParquetFile(path).schema_arrow.names
     except PermissionError:
         raise
-    except Exception as error:                          # pyarrow raises nearly anything on damaged files
+    except Exception as error:  # pyarrow raises nearly anything on damaged files
         raise InputError(f"{path.name} is not a readable Parquet file ({short(error)}): fetch or write it again") from None
 
     def read(wanted: Sequence[str]) -> Iterator[pa.Table]:
@@ -228,7 +236,7 @@ def open_parquet(path: Path) -> Source:
                 batches = file.iter_batches(batch_size=1024, columns=list(wanted))
                 while (batch := next(batches, None)) is not None:
                     yield normal(batch)
-        except InputError:                              # of whoever uses the batch
+        except InputError:  # of whoever uses the batch
             raise
         except Exception as error:
             raise InputError(f"{path.name} is damaged ({short(error)}): fetch or write it again") from None
@@ -269,12 +277,18 @@ def lines(path: Path, codec: str, errors: str) -> Iterator[tuple[str, str]]:
 
 # -- characters -------------------------------------------------------------------------------------------------------------------------
 
+
 def encoding(path: Path) -> tuple[str, str, dict[str, str]]:
     """(codec, what to do with wrong bytes, remarks): by its byte-order mark, else UTF-8 if it is, else cp1252 or latin-1."""
     with open(path, "rb") as file:
         start = file.read(8192)
-        for mark, codec in ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-                            (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+        for mark, codec in (
+            (codecs.BOM_UTF8, "utf-8-sig"),
+            (codecs.BOM_UTF32_LE, "utf-32"),
+            (codecs.BOM_UTF32_BE, "utf-32"),
+            (codecs.BOM_UTF16_LE, "utf-16"),
+            (codecs.BOM_UTF16_BE, "utf-16"),
+        ):
             if start.startswith(mark):
                 return codec, "replace", {} if codec == "utf-8-sig" else {"encoding": f"{path.name} is {codec.upper()}"}
         if start.count(0) > len(start) / 10:

@@ -16,9 +16,9 @@ import numpy as np
 
 from unlabeled.errors import InputError
 
-IN_MEMORY = 64 << 20        # bytes: what is smaller is handed out as an ordinary array
-RESIDENT = 256 << 20        # bytes: a memory map up to this size may as well stay in memory once touched
-BLOCK = 16 << 20            # bytes read at a time when a whole array is looked through
+IN_MEMORY = 64 << 20  # bytes: what is smaller is handed out as an ordinary array
+RESIDENT = 256 << 20  # bytes: a memory map up to this size may as well stay in memory once touched
+BLOCK = 16 << 20  # bytes read at a time when a whole array is looked through
 
 _files: weakref.WeakKeyDictionary[mmap.mmap, Any] = weakref.WeakKeyDictionary()
 
@@ -60,7 +60,7 @@ def _file_under(values: np.ndarray) -> tuple[Any, int] | None:
     while isinstance(root, np.ndarray) and not isinstance(root.base, mmap.mmap):
         root = root.base
     if not isinstance(root, np.memmap) or root.mode == "c" or root.filename is None:
-        return None                                  # a private map ("c") may differ from its file
+        return None  # a private map ("c") may differ from its file
     if root.mode != "r":
         root.flush()
     pages: Any = root.base
@@ -125,7 +125,7 @@ def mapped(path: Path, temporary: bool) -> np.ndarray:
 
 
 def _remove(path: Path, owner: int) -> None:
-    if os.getpid() == owner:                         # not in a forked worker that ends before us
+    if os.getpid() == owner:  # not in a forked worker that ends before us
         path.unlink(missing_ok=True)
 
 
@@ -152,7 +152,8 @@ class RowFile:
         """NumPy pads the header so that the number of rows can grow in place."""
         self.file.seek(0)
         np.lib.format.write_array_header_1_0(
-            self.file, {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (rows, *self.shape)})
+            self.file, {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": (rows, *self.shape)}
+        )
         return self.file.tell()
 
     def write(self, start: int, values: np.ndarray) -> None:

@@ -18,16 +18,40 @@ from unlabeled.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-CATEGORIES = 50             # a string column with more different values isn't a category
+CATEGORIES = 50  # a string column with more different values isn't a category
 ID_NAMES = ("id", "ids", "_id", "uuid", "index", "", "unnamed: 0")
 # Columns of these names are answers, not data: a label must not reach a system that learns without labels, unless the user names it.
 LABEL_NAMES = ("label", "labels", "class", "classes", "target", "targets", "y", "class_id", "label_id", "class_label", "split", "fold")
-TEXT_NAMES = ("text", "texts", "title", "sentence", "content", "body", "abstract", "description", "question", "review", "comment",
-              "message", "tweet", "document", "caption", "summary")
+TEXT_NAMES = (
+    "text",
+    "texts",
+    "title",
+    "sentence",
+    "content",
+    "body",
+    "abstract",
+    "description",
+    "question",
+    "review",
+    "comment",
+    "message",
+    "tweet",
+    "document",
+    "caption",
+    "summary",
+)
 
 
-def read_table(source: Source, *, kind: str | None = None, column: str | None = None, cache: Path | None = None, size: int | None = None,
-               progress: Callable[[int, int], None] | None = None, keep_empty: bool = False) -> Items:
+def read_table(
+    source: Source,
+    *,
+    kind: str | None = None,
+    column: str | None = None,
+    cache: Path | None = None,
+    size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    keep_empty: bool = False,
+) -> Items:
     """Items of a table: the column or columns asked for, or else chosen; the others are kept beside them.
 
     keep_empty: an empty text stays an item, where rows must go on to correspond to something else.
@@ -56,11 +80,13 @@ def read_table(source: Source, *, kind: str | None = None, column: str | None = 
 
 # -- which columns ----------------------------------------------------------------------------------------------------------------------
 
+
 def _chosen(source: Source, kind: str | None) -> tuple[str, list[str]]:
     """The kind of the items and the columns they are made of, where the user named none."""
     free = [name for name in source.names if not _is(name, ID_NAMES + LABEL_NAMES)]
-    images, texts, vectors, plain = ([name for name in free if source.roles[name] == role]
-                                     for role in ("image", "text", "vector", "number"))
+    images, texts, vectors, plain = (
+        [name for name in free if source.roles[name] == role] for role in ("image", "text", "vector", "number")
+    )
     prose = _prose(source, texts, lenient=kind == "text" or not (plain or vectors))
     choices = {"image": images[:1], "text": prose, "table": plain or vectors[:1], "vector": vectors[:1] or plain}
     for found in [kind] if kind else ["image", "text", "table"]:
@@ -79,7 +105,7 @@ def _named(source: Source, kind: str | None, column: str) -> tuple[str, list[str
             close = difflib.get_close_matches(name, source.names, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise InputError(f"no column {name!r} in {source.title}: it has {listed(source.names)}{hint}")
-    roles = {"text" if source.roles[name] == "empty" else source.roles[name] for name in names}     # empty so far: that is said later
+    roles = {"text" if source.roles[name] == "empty" else source.roles[name] for name in names}  # empty so far: that is said later
     if roles <= {"text", "number"}:
         found = {"text"} if roles == {"text"} else {"table", "vector", "text"} if roles == {"number"} else {"table", "vector"}
         default = "text" if roles == {"text"} else "table"
@@ -88,11 +114,15 @@ def _named(source: Source, kind: str | None, column: str) -> tuple[str, list[str
         default = roles.pop()
         found = {"vector", "table"} if default == "vector" else {"image"}
     else:
-        raise InputError(f"column {column!r} of {source.title} is {listed(sorted(roles))}: wanted one column of texts, pictures or "
-                         "vectors, or columns of numbers (a,b,c)")
+        raise InputError(
+            f"column {column!r} of {source.title} is {listed(sorted(roles))}: wanted one column of texts, pictures or "
+            "vectors, or columns of numbers (a,b,c)"
+        )
     if kind is not None and kind not in found:
-        raise InputError(f"column {column!r} of {source.title} holds items of kind {default!r}, kind {kind!r} was asked for: "
-                         "name another column, or leave the kind out")
+        raise InputError(
+            f"column {column!r} of {source.title} holds items of kind {default!r}, kind {kind!r} was asked for: "
+            "name another column, or leave the kind out"
+        )
     return kind or default, names
 
 
@@ -117,6 +147,7 @@ def _is(name: str, names: Sequence[str]) -> bool:
 
 
 # -- the values -------------------------------------------------------------------------------------------------------------------------
+
 
 class _Others:
     """The ids and the columns beside the values, gathered batch by batch."""
@@ -176,19 +207,21 @@ def _column(parts: list[pa.Array], comma: bool) -> Any:
     return ["" if value is None else str(value) for value in values.to_pylist()]
 
 
-def _pictures(source: Source, name: str, others: _Others, cache: Path | None, size: int | None,
-              progress: Callable[[int, int], None] | None) -> tuple[np.ndarray, list[tuple[str, str]], list[str]]:
+def _pictures(
+    source: Source, name: str, others: _Others, cache: Path | None, size: int | None, progress: Callable[[int, int], None] | None
+) -> tuple[np.ndarray, list[tuple[str, str]], list[str]]:
     def pictures() -> Iterator[bytes | None]:
         return (encoded(value) for batch in source.read([name]) for value in batch.column(name))
 
     values, kept, reasons, notes = read_pictures(pictures, cache=cache, size=size, progress=progress)
     if values is None:
-        raise InputError(f"none of {count(len(reasons), 'picture')} in column {name!r} of {source.title} can be read ({reasons[0]}): "
-                         "wanted at least one")
+        raise InputError(
+            f"none of {count(len(reasons), 'picture')} in column {name!r} of {source.title} can be read ({reasons[0]}): wanted at least one"
+        )
     good, start = np.zeros(len(kept) + len(reasons), bool), 0
     good[kept] = True
     for batch in source.read(others.wanted or [name]):
-        others.add(batch, good[start:start + batch.num_rows])
+        others.add(batch, good[start : start + batch.num_rows])
         start += batch.num_rows
     return values, [(str(row), reason) for row, reason in sorted(reasons.items())], notes
 
@@ -236,8 +269,9 @@ def _vectors(source: Source, name: str, others: _Others, cache: Path | None) -> 
             file.append(rows)
             others.add(batch, fits.to_numpy())
         if bad:
-            raise InputError(f"{source.title}: {count(bad, 'vector')} in column {name!r} with NaN or infinite values: "
-                             "drop or fill in those rows")
+            raise InputError(
+                f"{source.title}: {count(bad, 'vector')} in column {name!r} with NaN or infinite values: drop or fill in those rows"
+            )
         return file.finish(), [f"{count(wrong, 'row')} without a vector of {width} numbers: dropped"] if wrong else []
 
 
@@ -288,8 +322,10 @@ def _categories(source: Source, name: str) -> list[str]:
     for batch in source.read([name]):
         found.update(value for value in pc.unique(batch.column(name)).to_pylist() if value)
         if len(found) > CATEGORIES:
-            raise InputError(f"column {name!r} of {source.title} is text with more than {CATEGORIES} different values: too many for "
-                             "categories; leave it out, or learn from it alone, as text")
+            raise InputError(
+                f"column {name!r} of {source.title} is text with more than {CATEGORIES} different values: too many for "
+                "categories; leave it out, or learn from it alone, as text"
+            )
     return sorted(found)
 
 
@@ -328,7 +364,7 @@ class _TextFile:
         self.file.close()
         values = pa.ipc.open_file(pa.memory_map(str(self.path))).read_all()["text"]
         if self.cache is None:
-            self.path.unlink()                          # the map keeps it until the Items are gone
+            self.path.unlink()  # the map keeps it until the Items are gone
         else:
             self.path.replace(Path(self.cache) / "texts.arrow")
         return values

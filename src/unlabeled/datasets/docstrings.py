@@ -19,7 +19,7 @@ PASSED_OVER = ("site-packages", "dist-packages", "test", "tests", "idle_test", "
 def docstrings() -> Items:
     """Texts of two words and more; ids such as 'gzip.open'; columns module and kind (module, class, function, method)."""
     found, collecting = [], gc.isenabled()
-    gc.disable()                                           # trees have no cycles, and looking for some in them takes as long as parsing
+    gc.disable()  # trees have no cycles, and looking for some in them takes as long as parsing
     try:
         for name, path in _modules(Path(sysconfig.get_path("stdlib"))):
             found += [(*entry, name) for entry in _documented(_parsed(path), name, "module") if len(entry[1].split()) > 1]
@@ -44,9 +44,9 @@ def _modules(root: Path) -> Iterator[tuple[str, Path]]:
 def _parsed(path: Path) -> ast.AST:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")                # old escapes in strings
+            warnings.simplefilter("ignore")  # old escapes in strings
             return ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):                      # templates, and files kept broken on purpose
+    except (SyntaxError, ValueError):  # templates, and files kept broken on purpose
         return ast.Pass()
 
 

@@ -63,11 +63,16 @@ def _strokes(packed: np.ndarray) -> np.ndarray:
 
 SETS = {
     "cifar10": Set(classes="airplane automobile bird cat deer dog frog horse ship truck"),
-    "fashion_mnist": Set(classes="T-shirt Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot", url=FASHION, sha256={
-        "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"}),
+    "fashion_mnist": Set(
+        classes="T-shirt Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle-boot",
+        url=FASHION,
+        sha256={
+            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        },
+    ),
     "omniglot": Set(column="images", label="character", unpack=_strokes),
     "emoji": Set(column="png_google", label="group"),
     "ieat": Set({"all": "images.parquet"}, label="category"),
@@ -76,13 +81,17 @@ SETS = {
     "newsgroups20": Set(column="subject,text"),
     "ohsumed_abstracts": Set(column="title,abstract"),
     "sentences": Set(column="text"),
-    **{f"sentences/{task}": Set(column="text", where=("task", task), folder="sentences")
-       for task in ("mr", "subj", "cr", "mpqa", "sst2", "sst5")},
+    **{
+        f"sentences/{task}": Set(column="text", where=("task", task), folder="sentences")
+        for task in ("mr", "subj", "cr", "mpqa", "sst2", "sst5")
+    },
     "public_books": Set(column="text", label="author"),
     "english_text": Set(column="text", label="source"),
     "tabular_features": Set({"all": "isolet.npz"}, column="x"),
-    **{f"tabular_features/{name}": Set({"all": f"{name}.npz"}, column="x", folder="tabular_features")
-       for name in ("isolet", "madelon", "colon", "leukemia", "lymphoma", "nci9", "pcmac", "relathe", "basehock")},
+    **{
+        f"tabular_features/{name}": Set({"all": f"{name}.npz"}, column="x", folder="tabular_features")
+        for name in ("isolet", "madelon", "colon", "leukemia", "lymphoma", "nci9", "pcmac", "relathe", "basehock")
+    },
     "movielens_100k": Set({"all": "items.parquet"}, column="title"),
     "crisis_tweets": Set({"all": "t26.parquet"}, column="text", label="event"),
     "reviews_domains": Set({"all": "reviews.parquet"}, column="text"),
@@ -100,8 +109,11 @@ def names() -> list[str]:
     """The sets that `load` can give here: built in, in $UNLABELED_DATA, or fetched when first asked for."""
     there = _folders()
     known = {name for name, entry in SETS.items() if (entry.folder or name) in there or entry.url}
-    return sorted({"digits", "docstrings"} | known | {name for name, folder in there.items()
-                  if name not in SETS and name not in OTHER_KINDS and _files(folder)})
+    return sorted(
+        {"digits", "docstrings"}
+        | known
+        | {name for name, folder in there.items() if name not in SETS and name not in OTHER_KINDS and _files(folder)}
+    )
 
 
 def load(name: str, split: str | None = None, n: int | None = None) -> Items:
@@ -184,8 +196,10 @@ def fetch(url: str, sha256: str, to: Path) -> Path:
                 seen.update(block)
                 out.write(block)
         if seen.hexdigest() != sha256:
-            raise InputError(f"{url} is not the file it should be (SHA-256 {seen.hexdigest()[:12]}..., wanted {sha256[:12]}...): "
-                             "it was not kept; try again later")
+            raise InputError(
+                f"{url} is not the file it should be (SHA-256 {seen.hexdigest()[:12]}..., wanted {sha256[:12]}...): "
+                "it was not kept; try again later"
+            )
         os.replace(part, to)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise InputError(f"{url} can't be fetched ({getattr(error, 'reason', error)}): check the network, or {HOW}") from None
@@ -195,6 +209,7 @@ def fetch(url: str, sha256: str, to: Path) -> Path:
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------------------------
+
 
 def _digits() -> Items:
     """8x8 handwritten digits, 1,797 of them (Alpaydin and Kaynak 1998, UCI), as scikit-learn carries them."""
@@ -298,9 +313,12 @@ def _read(path: Path, part: str, entry: Set, rows: np.ndarray | None) -> list[tu
         values = arrays[name]
         inside = name.split("_", 1)[1] if "_" in name and not entry.column else part
         items = as_items(entry.unpack(values) if entry.unpack else values, kind=entry.kind)
-        tail = name[len(name.split("_", 1)[0]):] if not entry.column else ""
-        items.columns = {key.removesuffix(tail) if tail else key: array for key, array in arrays.items()
-                         if key != name and array.shape == (len(items),) and key.endswith(tail)}
+        tail = name[len(name.split("_", 1)[0]) :] if not entry.column else ""
+        items.columns = {
+            key.removesuffix(tail) if tail else key: array
+            for key, array in arrays.items()
+            if key != name and array.shape == (len(items),) and key.endswith(tail)
+        }
         found.append((inside, items))
     return found or [(part, read(path, kind=entry.kind))]
 
@@ -336,9 +354,19 @@ def _joined(parts: Sequence[Items]) -> Items:
         raise InputError(f"the parts differ ({listed(part.describe() for part in parts)}): load one with split")
     texts = first.kind == "text"
     values = [text for part in parts for text in part.take(slice(None))] if texts else np.concatenate([part.values for part in parts])
-    columns = {name: np.concatenate([part.columns[name] for part in parts]) if isinstance(first.columns[name], np.ndarray)
-               else [value for part in parts for value in part.columns[name]]
-               for name in first.columns if all(name in part.columns for part in parts)}
-    return Items(first.kind, values, [name for part in parts for name in part.ids], columns,
-                 [pair for part in parts for pair in part.unreadable], fields=first.fields,
-                 notes=list(dict.fromkeys(note for part in parts for note in part.notes)))
+    columns = {
+        name: np.concatenate([part.columns[name] for part in parts])
+        if isinstance(first.columns[name], np.ndarray)
+        else [value for part in parts for value in part.columns[name]]
+        for name in first.columns
+        if all(name in part.columns for part in parts)
+    }
+    return Items(
+        first.kind,
+        values,
+        [name for part in parts for name in part.ids],
+        columns,
+        [pair for part in parts for pair in part.unreadable],
+        fields=first.fields,
+        notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+    )

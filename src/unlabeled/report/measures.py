@@ -19,7 +19,8 @@ MEASURES = {
     "rotation": Measure(
         "Which way is up",
         "Pictures are turned by 0, 90, 180 or 270 degrees: how often a simple classifier on the vectors says by how much, "
-        "on pictures it hasn't seen. Of all measures without labels it follows usefulness best. Higher is better: 1 is perfect, guessing gives 0.25.",
+        "on pictures it hasn't seen. Of all measures without labels it followed usefulness best here. "
+        "Higher is better: 1 is perfect, guessing gives 0.25.",
         ranked=True,
     ),
     "half_retrieval": Measure(

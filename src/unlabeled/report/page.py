@@ -39,7 +39,7 @@ def render(report: Report) -> str:
         '<a class="skip" href="#main">Skip to the report</a><div class="page">'
         f'<nav aria-label="Sections"><p class="brand">unlabeled</p><ul>{links}</ul></nav>'
         f'<main id="main">{_top(report, source)}{main}'
-        f'<footer>Made by unlabeled {text(report["version"])} on {text(report["created"])}. '
+        f"<footer>Made by unlabeled {text(report['version'])} on {text(report['created'])}. "
         "All numbers are also in report.json.</footer></main></div>"
         f"<script>{script}</script></body></html>\n"
     )
@@ -188,8 +188,7 @@ def _quality(report: Report) -> str:
         + (f'<ul class="outcome">{sentences}</ul>' if sentences else "")
         + f'<div class="measures">{"".join(_measure(key, arms) for key in keys)}</div>'
         + note(
-            (f"Judged on {judged}. " if judged else "")
-            + "± is one standard deviation. Best is marked only where more is simply better; "
+            (f"Judged on {judged}. " if judged else "") + "± is one standard deviation. Best is marked only where more is simply better; "
             "level is what two standard deviations don't part from it."
         )
     )
@@ -206,7 +205,7 @@ def _measure(key: str, arms: Sequence[Mapping[str, Any]]) -> str:
         # shares are easier to compare with always two digits
         figure = f"{mean:.2f}".replace("-0.00", "0.00") if abs(mean) < 10 else f"{mean:.1f}"
         figure += f" <small>± {'&lt;0.01' if std < 0.005 else f'{std:.2f}'}</small>" if std else ""
-        figure += f' <small>of {arm["dim"]:,}</small>' if key == "rankme" and arm.get("dim") else ""
+        figure += f" <small>of {arm['dim']:,}</small>" if key == "rankme" and arm.get("dim") else ""
         mark = f' <span class="best">{"best" if arm is marked[0] else "level"}</span>' if any(arm is one for one in marked) else ""
         kind = "own" if arm is arms[0] else "other"
         bar = f'<td class="bar"><i style="width:{width:.1f}%"></i></td>'
@@ -293,7 +292,7 @@ def _neighbours(report: Report) -> str:
         return ""
     rows = "".join(
         f'<article class="query"><div class="asked">{_card(report, query["row"])}</div>'
-        f'{_cards(report, (_card(report, row, _score(score)) for row, score in query["neighbours"]))}</article>'
+        f"{_cards(report, (_card(report, row, _score(score)) for row, score in query['neighbours']))}</article>"
         for query in report["neighbours"]
     )
     return (
