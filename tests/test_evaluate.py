@@ -164,6 +164,13 @@ def test_the_alarm_goes_off_for(name, Z):
     assert found.collapsed and found.verdict.startswith("Collapsed") and found.dim == Z.shape[1]
 
 
+def test_a_large_common_part_is_no_collapse_where_no_number_is_negative_and_one_where_some_are():
+    Z = 1 + 0.02 * noise(300, 3) @ noise(3, 64, seed=1)
+    signs = np.sign(noise(64, seed=2))
+    assert (Z > 0).all() and ev.std_sqrt_d(Z) < 0.05
+    assert not ev.collapse(Z).collapsed and ev.collapse(Z * signs).collapsed
+
+
 def test_nan_is_a_verdict_and_no_error():
     Z = noise(50, 8)
     Z[3, 2] = np.nan
@@ -274,6 +281,15 @@ def test_small_classes_are_spread_over_folds_and_single_members_left_out():
     row = ev.probes({"x": X}, y, folds=5)[0]
     assert 0.7 < row["knn"]["mean"] <= 1 and np.isfinite([row[m]["mean"] for m in ("linear", "nmi", "ari", "accuracy")]).all()
     assert ev.probes({"x": X[:4]}, ["a", "a", "b", "b"], folds=5)  # fewer items than folds
+
+
+def test_folds_are_of_one_size_and_have_their_share_of_every_class():
+    from unlabeled.evaluate.probes import _folds
+
+    many, few = np.repeat(np.arange(3), 50), np.repeat(np.arange(10), 2)
+    for fold in range(5):
+        assert (np.bincount(many[_folds(many, 5, 0) == fold]) == 10).all()
+        assert (_folds(few, 5, 0) == fold).sum() == 4
 
 
 @pytest.mark.parametrize(

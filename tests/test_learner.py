@@ -310,3 +310,24 @@ def test_tfidf_svd_learns_from_very_few_texts_and_refuses_texts_without_words():
         TfidfSVD().fit(["...", "!!!"])
     with pytest.raises(InputError, match="reads texts"):
         TfidfSVD().fit(np.zeros((5, 8, 8), np.uint8))
+
+
+def test_without_stop_gradient_and_batch_norm_simsiam_is_seen_to_collapse(pictures):
+    from unlabeled.evaluate import collapse
+    from unlabeled.parts.heads import mlp
+    from unlabeled.parts.losses import negative_cosine
+
+    class Bare(SimSiam):  # without the output's batch norm, too, which hides a collapse for a long time
+        def build(self, encoder):
+            return Net(encode=encoder, project=mlp(encoder.width, 64, 64, norm=False), predict=mlp(64, 64, norm=False))
+
+        def loss(self, net, batch):
+            z1, z2 = (net.project(net.encode(view)) for view in batch.views)
+            return (negative_cosine(net.predict(z1), z2) + negative_cosine(net.predict(z2), z1)) / 2
+
+    seen = {}
+    for system in (SimSiam, Bare):
+        last = []
+        system(epochs=30, batch_size=48, dim=64).fit(pictures, watch=lambda p, last=last: last.append(p.embed(96)) if p.end_of_epoch else None)
+        seen[system] = collapse(last[-1])
+    assert seen[Bare].collapsed and not seen[SimSiam].collapsed

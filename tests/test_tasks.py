@@ -76,6 +76,11 @@ def test_where_no_number_of_groups_stands_out_it_is_said():
     assert max(found.scores.values()) < CLEAR and "convention" in found.how and found.k == 8
 
 
+def test_one_long_axis_is_not_taken_for_two_groups():
+    X = np.random.default_rng(0).normal(size=(800, 15)) * np.array([6] + [1] * 14)
+    assert "convention" in tasks.cluster(X).how  # although the halves agree well on cutting it in two
+
+
 def test_the_same_seed_gives_the_same_number_and_the_same_groups(digits):
     first, second = tasks.cluster(digits[0][:400], seed=1), tasks.cluster(digits[0][:400], seed=1)
     assert first.k == second.k and (first.labels == second.labels).all() and first.scores == second.scores
@@ -192,6 +197,18 @@ def test_planted_near_duplicates_are_found_and_little_else(digits):
 
 def test_noise_has_no_near_duplicates():
     assert tasks.near_duplicates(np.random.default_rng(0).normal(size=(2000, 32))) == []
+
+
+def test_pairs_that_are_merely_close_are_no_near_duplicates():
+    X = np.random.default_rng(0).normal(size=(500, 32))
+    assert tasks.near_duplicates(np.concatenate([X, X[:20] + 0.33 * np.random.default_rng(1).normal(size=(20, 32))])) == []
+
+
+def test_neighbours_of_many_equal_rows_are_others_of_them():
+    from unlabeled.tasks.duplicates import neighbours
+
+    cosine, rows = neighbours(np.tile(np.float32([0.6, 0.8]), (40, 1)), 5)
+    assert cosine.shape == rows.shape == (40, 5) and cosine == pytest.approx(1)
 
 
 def test_when_every_item_has_a_twin_all_twins_are_found():

@@ -71,7 +71,7 @@ class Progress:
     rate: float  # examples a second
     seconds_left: float
     end_of_epoch: bool
-    embed: Callable[[int], np.ndarray]  # vectors of the first m examples, as the encoder gives them now
+    embed: Callable[[int], np.ndarray]  # the first m examples as the loss sees them now: projected, where there is a projector
 
 
 @dataclass(kw_only=True, eq=False)
@@ -495,7 +495,10 @@ class _Training:
 
     def _peek(self, m: int) -> np.ndarray:
         with _eval(self.net), torch.no_grad():
-            return self.learner.embed(self.net, self.source.batch(np.arange(min(m, len(self.items))))).float().cpu().numpy()
+            x = self.source.batch(np.arange(min(m, len(self.items))))
+            # A collapse shows in the projection; the encoder under a collapsed projector looks like an untrained one.
+            z = self.net.project(self.net.encode(x)) if hasattr(self.net, "project") else self.learner.embed(self.net, x)
+            return z.float().cpu().numpy()
 
     def save(self) -> None:
         """Everything that a resumed run needs, in one file that appears at once or not at all."""

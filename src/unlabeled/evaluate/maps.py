@@ -94,7 +94,6 @@ def _fit(X: np.ndarray, seed: int) -> np.ndarray:
     distance, rows = _nearest(X, min(NEIGHBOURS, len(X) - 1))
     affinities = PerplexityBasedNN(perplexity=perplexity, knn_index=PrecomputedNeighbors(rows, distance), n_jobs=-1)
     start *= 1e-4 / start[:, 0].std()
-    start += np.random.default_rng(seed).normal(scale=1e-6, size=start.shape)  # identical items must be able to part
     tsne = openTSNE.TSNE(
         initialization=start,
         early_exaggeration_iter=EARLY,

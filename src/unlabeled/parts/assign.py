@@ -148,7 +148,7 @@ def _best_start(problem: _Lloyd, init: str, n_init: int, generator: torch.Genera
     X, k = problem.X, problem.k
     rows = torch.randperm(len(X), generator=generator)[: max(STARTS_ON, 50 * k)].sort().values
     rows = torch.cat([rows[problem.mass[rows] > 0], rows[problem.mass[rows] == 0]])  # rows without weight can't be centres first
-    sample = X if len(rows) == len(X) else np.asarray(X[rows.numpy()], dtype=np.float32)
+    sample = X if len(rows) == len(X) else gather(X, rows.numpy()).astype(np.float32)
     mass = problem.mass if len(rows) == len(X) else problem.mass[rows]
     small = _Lloyd(sample, problem.offset, mass, k, problem.spherical, problem.split)
     points = torch.cat([block for block in small.blocks()])
@@ -237,7 +237,7 @@ class _Lloyd:
                 largest = int(size.masked_fill(whole, 0).argmax())
                 members = (labels == largest).nonzero().flatten()
                 farthest = int(members[distance[members].argmax()])
-                rows = torch.from_numpy(np.ascontiguousarray(self.X[members.numpy()], dtype=np.float32))
+                rows = torch.from_numpy(gather(self.X, members.numpy()).astype(np.float32))
                 rows = self.unit(rows) if self.spherical else rows - self.offset
                 place = rows[(members == farthest).nonzero()[0, 0]]
                 near = (rows - place).square().sum(dim=1)

@@ -19,16 +19,16 @@ class VICReg(Learner):
     The paper's weights are 25, 25 and 1 with an 8192-8192-8192 expander.
     """
 
-    dim: int = 512  # width of the expander's layers
+    dim: int = 512  # width of the projector's layers, which the paper calls an expander
     invariance: float = 25.0
     variance: float = 25.0
     covariance: float = 1.0
 
     def build(self, encoder: nn.Module) -> Net:
-        return Net(encode=encoder, expand=mlp(encoder.width, self.dim, self.dim, self.dim))
+        return Net(encode=encoder, project=mlp(encoder.width, self.dim, self.dim, self.dim))
 
     def loss(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        z1, z2 = (net.expand(net.encode(view)) for view in batch.views)
+        z1, z2 = (net.project(net.encode(view)) for view in batch.views)
         invariance, variance, covariance = vicreg(z1, z2)
         return {
             "invariance": self.invariance * invariance,
