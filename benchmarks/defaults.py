@@ -78,7 +78,6 @@ def score(data, arm, seed, embed, seconds, known, held, y_known, y_held) -> dict
     sample = known.subset(judge.pick(len(known), judge.PARTS, seed))
     z = reference[judge.pick(len(known), judge.SAMPLE, seed)]
     a, b = (embed(half) for half in judge.halves(sample, seed))
-    turned = [embed(part) for part in judge.turns(known.subset(judge.pick(len(known), judge.TURNED, seed)))]
     return {
         "data": data,
         "arm": arm,
@@ -86,7 +85,6 @@ def score(data, arm, seed, embed, seconds, known, held, y_known, y_held) -> dict
         "seconds": round(seconds, 1),
         "knn": float(evaluate.knn_accuracy(reference, y_known, queries, y_held)),
         "probe": float(evaluate.linear_probe(reference, y_known, queries, y_held, seed=seed)),
-        "rotation": evaluate.rotation_probe(turned) if turned else None,
         "half_retrieval": float(evaluate.half_retrieval(a, b)),
         "half_neighbours": float(evaluate.neighbour_overlap(a, b, k=10)),
         "rankme": float(evaluate.rankme(z)),
@@ -111,18 +109,16 @@ def page(rows: list[dict]) -> str:
         seeds = sorted({row["seed"] for row in own})
         total = (IMAGES | TEXTS | TABLES)[data]
         lines += [f"## {data}: {total:,} items, {HELD_OUT:,} held out, seeds {', '.join(map(str, seeds))} (mean ± standard deviation)", ""]
-        lines += ["| method | seconds | k-NN | linear probe | rotation | half retrieval | RankMe | dimensions |", "|" + "---|" * 8]
+        lines += ["| method | seconds | k-NN | linear probe | half retrieval | RankMe | dimensions |", "|" + "---|" * 7]
         for arm in dict.fromkeys(row["arm"] for row in own):
             mine = [row for row in own if row["arm"] == arm]
-            cells = [_cell([row[measure_] for row in mine]) for measure_ in ("knn", "probe", "rotation", "half_retrieval")]
+            cells = [_cell([row[measure_] for row in mine]) for measure_ in ("knn", "probe", "half_retrieval")]
             seconds, rank = np.mean([row["seconds"] for row in mine]), np.mean([row["rankme"] for row in mine])
             lines.append(f"| {arm} | {seconds:.0f} | {' | '.join(cells)} | {rank:.0f} | {mine[0]['dim']} |")
         lines.append("")
         for seed in seeds:
             part = [row for row in own if row["seed"] == seed]
-            for measure_ in ("rotation", "half_retrieval", "half_neighbours", "rankme", "uniformity"):
-                if part[0][measure_] is None:
-                    continue
+            for measure_ in ("half_retrieval", "half_neighbours", "rankme", "uniformity"):
                 sign = -1 if measure_ == "uniformity" else 1
                 rho = spearmanr([row["knn"] for row in part], [sign * row[measure_] for row in part]).statistic
                 correlations.setdefault(measure_, []).append(float(rho))
@@ -139,14 +135,14 @@ def page(rows: list[dict]) -> str:
 
 
 def _cell(values: list) -> str:
-    return "" if values[0] is None else f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sets", default=",".join([*IMAGES, *TEXTS, *TABLES]))
     options.add_argument("--seeds", default="0,1,2")
-    options.add_argument("--examples", type=int, default=30_000, help="shown to each trained method")
+    options.add_argument("--examples", type=int, default=20_000, help="shown to each trained method")
     chosen = options.parse_args()
     path = DOCS / "defaults.json"
     kept = json.loads(path.read_text()) if path.exists() else []

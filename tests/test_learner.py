@@ -328,6 +328,13 @@ def test_without_stop_gradient_and_batch_norm_simsiam_is_seen_to_collapse(pictur
     seen = {}
     for system in (SimSiam, Bare):
         last = []
-        system(epochs=30, batch_size=48, dim=64).fit(pictures, watch=lambda p, last=last: last.append(p.embed(96)) if p.end_of_epoch else None)
+        system(epochs=30, batch_size=48, dim=64).fit(
+            pictures, watch=lambda p, last=last: last.append(p.embed(96)) if p.end_of_epoch else None
+        )
         seen[system] = collapse(last[-1])
     assert seen[Bare].collapsed and not seen[SimSiam].collapsed
+
+
+def test_training_in_bf16_gives_nearly_the_same_vectors(vectors):
+    full, half = (SimCLR(precision=p, **QUICK).fit(vectors).transform(vectors) for p in ("32-true", "bf16-mixed"))
+    assert half.dtype == np.float32 and 0 < np.abs(full - half).max() < 0.1

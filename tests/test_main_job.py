@@ -288,3 +288,16 @@ def test_ctrl_c_keeps_what_was_learned_and_resume_goes_on(home, tmp_path):
     assert refused.returncode == 2 and "--resume" in refused.stderr
     other = subprocess.run([*command, "3", "--resume"], capture_output=True, text=True, cwd=home)
     assert other.returncode == 2 and "epochs 4000, now 3" in other.stderr
+
+
+def test_a_resumed_run_ends_like_an_unbroken_one(home, tmp_path):
+    command = [sys.executable, "-m", "unlabeled.cli", "learn", "digits", "--set", "batch_size=40", "--epochs", "150", "--out"]
+    process = subprocess.Popen([*command, str(tmp_path / "r")], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=home)
+    assert process.stderr.readline().startswith("learning")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert json.loads((tmp_path / "r" / "config.json").read_text())["state"] == "training"
+    subprocess.run([*command, str(tmp_path / "r"), "--resume"], check=True, capture_output=True, cwd=home)
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True, cwd=home)
+    resumed, whole = (json.loads((tmp_path / name / "config.json").read_text())["loss_curve"] for name in ("r", "whole"))
+    assert len(resumed) == 150 and resumed[-1] == pytest.approx(whole[-1], abs=1e-4)

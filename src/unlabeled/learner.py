@@ -85,7 +85,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     encoder: str | nn.Module = "auto"  # a name, a Hugging Face folder or id, or a module; see unlabeled.encoders
     views: Any = None  # ImageViews, TextViews or VectorViews, or any callable (batch, generator) -> list of tensors
     epochs: int | None = None  # default: as many as show about `examples` examples, at most 200
-    examples: int = 200_000
+    examples: int = 150_000
     batch_size: int = 256
     optimizer: str = "adamw"  # or "sgd" (Nesterov momentum 0.9)
     lr: float = 2e-3  # at its peak

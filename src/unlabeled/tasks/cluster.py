@@ -15,7 +15,7 @@ STARTS = 30  # of k-means, each on a sample. With 10, one seed in three stops in
 GRID = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 18, 20, 23, 26, 30, 35, 40, 50)
 WIDTH = 100  # principal axes that are clustered in, where there are more: NMI stays, and 768 axes cost ten times the time
 FEW, SAMPLE, AXES = 8, 3_000, 40  # groups when no number stands out; items and principal axes that the number is chosen on
-CLEAR = 0.15  # agreement above chance that a number of groups must reach
+CLEAR = 0.2  # agreement above chance that a number of groups must reach
 TOKEN = re.compile(r"[^\W\d_](?:[^\W_]|[+#])+")  # at least two characters, the first a letter: c++ and c# are words, 2008 isn't
 FRAGMENTS = frozenset("don doesn didn isn wasn aren weren couldn wouldn shouldn won hasn haven hadn ll ve re using use used way".split())
 ENDINGS = frozenset(["", *"s es y ies e ed er ers ing ings ion ions al x ces".split()])
@@ -56,11 +56,11 @@ def cluster(Z: Any, k: int | str = "auto", seed: int = 0) -> Clusters:
 
     Z = check_vectors(Z)
     scores: dict[int, float] = {}
-    X = _principal(directions(Z), seed)
+    X = _principal(directions(Z), WIDTH, seed)
     if isinstance(k, str):
         if k != "auto":
             raise InputError(f"k={k!r}: wanted 'auto' or a whole number of clusters")
-        k, scores = choose_k(X, seed)
+        k, scores = choose_k(Z, seed)
         if not scores:
             how = "one group: too few items to look for more" if k == 1 else f"{k} groups: too few items to compare numbers"
         elif scores[k] >= CLEAR:
@@ -92,12 +92,12 @@ def directions(Z: np.ndarray) -> np.ndarray:
     return unit(X, X.mean(axis=0, dtype=np.float64).astype(np.float32))
 
 
-def _principal(X: np.ndarray, seed: int) -> np.ndarray:
-    """X [n, d] on its first WIDTH principal axes, found on 20,000 rows; X itself where it isn't wider."""
-    if X.shape[1] <= WIDTH:
+def _principal(X: np.ndarray, width: int, seed: int) -> np.ndarray:
+    """X [n, d] on its first `width` principal axes, found on 20,000 rows; X itself where it isn't wider."""
+    if X.shape[1] <= width:
         return X
     sample = X[np.random.default_rng(seed).permutation(len(X))[:20_000]]
-    axes = np.linalg.eigh(np.cov(sample, rowvar=False, dtype=np.float32))[1][:, -WIDTH:]
+    axes = np.linalg.eigh(np.cov(sample, rowvar=False, dtype=np.float32))[1][:, -width:]
     return np.ascontiguousarray(X @ axes, dtype=np.float32)
 
 
@@ -114,22 +114,20 @@ def _means(Z: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     return (sums.numpy() / np.bincount(labels, minlength=k)[:, None]).astype(np.float32)
 
 
-def choose_k(X: np.ndarray, seed: int = 0) -> tuple[int, dict[int, float]]:
-    """The number of groups of the rows of X [n, d], and the score of each number tried. See `cluster`."""
-    n = len(np.unique(X[:SAMPLE], axis=0)) if len(X) <= SAMPLE else len(X)
-    grid = [k for k in GRID if k <= n**0.5]
-    if len(grid) < 2:
-        return (1 if n < 4 else 2), {}
+def choose_k(Z: np.ndarray, seed: int = 0) -> tuple[int, dict[int, float]]:
+    """The number of groups of the rows of Z [n, d], and the score of each number tried. See `cluster`."""
+    from unlabeled.data.storage import gather
+
     rng = np.random.default_rng(seed)
-    sample = X[rng.permutation(len(X))[:SAMPLE]].astype(np.float64)
-    sample -= sample.mean(axis=0)
-    variance, axes = np.linalg.eigh(sample.T @ sample / len(sample))
-    kept = axes[:, -AXES:]
-    # As the data were: directions first, then the principal axes.
-    noise = rng.standard_normal(sample.shape) * np.sqrt(np.maximum(variance, 0))
-    noise /= np.maximum(np.linalg.norm(noise, axis=1, keepdims=True), 1e-12)
-    real = (sample @ kept).astype(np.float32)
-    structureless = np.ascontiguousarray(noise[:, -AXES:], dtype=np.float32)
+    sample = gather(Z, rng.permutation(len(Z))[:SAMPLE]).astype(np.float32)
+    different = len(Z) if len(Z) > SAMPLE else len(np.unique(sample, axis=0))
+    grid = [k for k in GRID if k <= different**0.5]
+    if len(grid) < 2:
+        return (1 if different < 4 else 2), {}
+    mean = sample.mean(axis=0)
+    # Random mixtures of all rows are a Gaussian with their covariance.
+    mixing = rng.standard_normal((len(sample), len(sample)), dtype=np.float32) / np.float32(len(sample) ** 0.5)
+    real, structureless = (_principal(directions(rows), AXES, seed) for rows in (sample, mean + mixing @ (sample - mean)))
     agreement = np.array([_agreement(real, k, seed, pairs=2, starts=3) for k in grid])
     chance = np.array([_agreement(structureless, k, seed, pairs=1, starts=1) for k in grid])
     smooth = np.polyfit(np.log(grid), np.log(np.maximum(chance, 0.01)), min(2, len(grid) - 1))
@@ -139,7 +137,7 @@ def choose_k(X: np.ndarray, seed: int = 0) -> tuple[int, dict[int, float]]:
     if best < CLEAR:
         return max(k for k in grid if k <= FEW), scores
     # Of numbers that repeat perfectly the largest says most: parts of well-separated groups don't repeat, unions of them do.
-    perfect = [k for k, value in zip(grid, agreement, strict=True) if value >= 0.97 and scores[k] >= best - 0.1]
+    perfect = [k for k, value in zip(grid, agreement, strict=True) if value >= 0.99 and scores[k] >= CLEAR]
     return (perfect[-1] if perfect else min(k for k in grid if scores[k] >= best - 0.04)), scores
 
 
