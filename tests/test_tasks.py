@@ -201,7 +201,7 @@ def test_noise_has_no_near_duplicates():
 
 def test_pairs_that_are_merely_close_are_no_near_duplicates():
     X = np.random.default_rng(0).normal(size=(500, 32))
-    assert tasks.near_duplicates(np.concatenate([X, X[:20] + 0.45 * np.random.default_rng(1).normal(size=(20, 32))])) == []
+    assert tasks.near_duplicates(np.concatenate([X, X[:20] + 0.5 * np.random.default_rng(1).normal(size=(20, 32))])) == []
 
 
 def test_neighbours_of_many_equal_rows_are_others_of_them():

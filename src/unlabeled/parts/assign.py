@@ -255,15 +255,16 @@ class _Lloyd:
 
     def step(self, centers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The nearest centre of each row [n], the squared distance to it [n], the sum of each centre's rows [k, d]."""
-        labels, distances, start = [], [], 0
+        # Whole at once: thousands of small tensors kept between the blocks would hold the blocks' memory too (300 MB at 1.5 million rows).
+        labels, distances, start = torch.empty(len(self.X), dtype=torch.int64), torch.empty(len(self.X)), 0
         sums = torch.zeros_like(centers)
         bias = centers.square().sum(dim=1)
         for x in self.blocks():
             score = torch.addmm(bias, x, centers.T, alpha=-2)
             label = torch.from_numpy(score.numpy().argmin(axis=1))  # twice as fast as torch's
             low = score.gather(1, label[:, None])[:, 0]
-            sums.index_add_(0, label, x * self.mass[start : start + len(x), None] if self.weighted else x)
-            labels.append(label)
-            distances.append((low + x.square().sum(dim=1)).clamp_(min=0))
+            here = slice(start, start + len(x))
+            sums.index_add_(0, label, x * self.mass[here, None] if self.weighted else x)
+            labels[here], distances[here] = label, (low + x.square().sum(dim=1)).clamp_(min=0)
             start += len(x)
-        return torch.cat(labels), torch.cat(distances), sums
+        return labels, distances, sums

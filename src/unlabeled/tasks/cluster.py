@@ -35,18 +35,18 @@ def cluster(Z: Any, k: int | str = "auto", seed: int = 0) -> Clusters:
 
     k-means (unlabeled.parts.assign, 30 starts) on rows that are made unit, centred and made unit again. Making them unit
     before the mean is taken matters for texts: the mean of TF-IDF vectors is otherwise made by the long ones. Measured,
-    mean NMI over seeds 0 to 4: stackoverflow titles (TF-IDF, SVD 100, 20 groups) .733, lowest .729, against .70 with the
-    mean taken first and .71 without it; AG news .36 against .16; digits, Fashion-MNIST and sentence vectors the same
-    within .01. Spherical k-means was worse (.70).
+    mean NMI over seeds 0 to 4: stackoverflow titles (TF-IDF, SVD 100, 20 groups) .733, lowest .728, against .71 with the
+    mean taken first; AG news .36 against .16; digits, Fashion-MNIST and sentence vectors the same within .02. Spherical
+    k-means was worse (.70).
 
-    "auto" takes the number whose grouping repeats best: two random halves of (up to 4,000) items are grouped apart, each
+    "auto" takes the number whose grouping repeats best: two random halves of (up to 3,000) items are grouped apart, each
     grouping is carried over to the other half, and the agreement (adjusted Rand index) must exceed that of structureless
-    data, a Gaussian with the same covariance (Ben-Hur et al., 2002; Lange et al., 2004; the correction is ours: without
-    it 2 or 3 groups win almost always). Numbers from 2 to min(50, sqrt(n)).
+    data, a Gaussian with the same mean and covariance (Ben-Hur et al., 2002; Lange et al., 2004; the correction is ours:
+    without it 2 or 3 groups win too often). Numbers from 2 to min(50, sqrt(n)); 8 where none exceeds it clearly.
     How good that is (seeds 0 to 3; in brackets the number of classes): well-separated groups are found exactly; digits 10
-    (10); stackoverflow titles 16 to 26 (20), sentence vectors of 4,000 of them 16 to 20 (20); Fashion-MNIST 6 or 7 (10),
-    pixels of CIFAR-10 3 to 6 (10), where classes are not groups; abstracts of OHSUMED 3 to 23 (23); AG news 30 to 35 (4), of
-    which k-means finds little at any number. It is a number at which groups are real, not the number that somebody had in
+    (10); stackoverflow titles 23 (20), sentence vectors of 4,000 of them 16 to 23 (20); Fashion-MNIST 7 or 8 (10), pixels of
+    CIFAR-10 3 to 8 (10), where classes are not groups; abstracts of OHSUMED 3 to 30 (23); AG news 30 or 40 (4), of which
+    k-means finds little at any number. It is a number at which groups are real, not the number that somebody had in
     mind. Silhouette gave 12, 25, 20, 3, 2, 36 and 40.
 
     Fewer groups than asked come back when there are fewer different items than k, or fewer than k items.
