@@ -41,6 +41,11 @@ def home(tmp_path_factory):
     os.chdir(before)
 
 
+def heed():
+    """Started in the background, a shell makes its processes deaf to Ctrl-C: here they are to hear it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run(capsys, *arguments):
     status = main([str(a) for a in arguments])
     captured = capsys.readouterr()
@@ -277,7 +282,7 @@ def test_unknown_ids_and_labels_are_named(home, capsys, tmp_path):
 
 def test_ctrl_c_keeps_what_was_learned_and_resume_goes_on(home, tmp_path):
     command = [sys.executable, "-m", "unlabeled.cli", "learn", "digits", "--out", str(tmp_path / "r"), "--set", "batch_size=40", "--epochs"]
-    process = subprocess.Popen([*command, "4000"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=home)
+    process = subprocess.Popen([*command, "4000"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=home, preexec_fn=heed)
     line = process.stderr.readline()
     assert line.startswith("learning"), line
     process.send_signal(signal.SIGINT)
@@ -292,7 +297,9 @@ def test_ctrl_c_keeps_what_was_learned_and_resume_goes_on(home, tmp_path):
 
 def test_a_resumed_run_ends_like_an_unbroken_one(home, tmp_path):
     command = [sys.executable, "-m", "unlabeled.cli", "learn", "digits", "--set", "batch_size=40", "--epochs", "150", "--out"]
-    process = subprocess.Popen([*command, str(tmp_path / "r")], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=home)
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "r")], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=home, preexec_fn=heed
+    )
     assert process.stderr.readline().startswith("learning")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)
