@@ -18,7 +18,7 @@ import numpy as np
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 IMAGES = {"cifar10": 5000, "fashion_mnist": 5000}
 TEXTS = {"stackoverflow_titles": 5000, "ag_news_test": 3000}
-TABLES = {"tabular_features/Isolet": 1000, "tabular_features/BASEHOCK": 1400, "digits": 1200}
+TABLES = {"tabular_features/isolet": 1000, "tabular_features/basehock": 1400, "digits": 1200}
 HELD_OUT = 500
 
 
@@ -36,9 +36,7 @@ def arms_for(kind: str, examples: int, seed: int) -> dict:
         found = {"tfidf-svd": make("tfidf-svd"), "ngrams, untrained": make("none", encoder="ngrams")}
         found |= {f"{name} on ngrams": make(name, encoder="ngrams", examples=examples // 2) for name in ("simclr", "vicreg")}
         return found | ({"minilm, as it is": make("none", encoder="minilm")} if has_minilm() else {})
-    return {"as it is (standardised)": make("none", encoder="identity")} | {
-        name: make(name, examples=examples) for name in ("simclr", "vicreg")
-    }
+    return {"as it is": make("none", encoder="identity")} | {name: make(name, examples=examples) for name in ("simclr", "vicreg")}
 
 
 def measure(name: str, seed: int, examples: int) -> list[dict]:

@@ -156,6 +156,17 @@ def test_systems_lists_the_189_with_their_state(capsys):
     assert status == 0 and len(rows) == 189 and rows["simsiam"]["state"] in ("works", "partly")
 
 
+def test_the_columns_of_a_table_are_standardised_and_its_ids_kept(home, capsys, tmp_path):
+    rows = ["id,price,weight,label"] + [f"item{i},{1000 + 7 * i},{0.01 * (i % 5)},{i % 2}" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    status, out, _ = run(capsys, "learn", tmp_path / "t.csv", "--out", tmp_path / "r")
+    r = ul.open(tmp_path / "r")
+    assert status == 0 and r.kind == "table" and r.ids[3] == "item3" and r.vectors.shape == (40, 2), out
+    np.testing.assert_allclose(r.vectors.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(r.vectors.std(axis=0), 1, atol=1e-4)
+    assert len(r.search("id:item3", 2)) == 2
+
+
 def test_python_learns_from_arrays_and_lists_too(tmp_path):
     r = ul.learn(TEXTS, method="tfidf-svd", out=tmp_path / "r")
     assert r.vectors.shape[0] == len(TEXTS) and r.embed(["open a file"]).shape == (1, r.vectors.shape[1])

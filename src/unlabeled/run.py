@@ -278,7 +278,11 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
         method, why = "simclr", "it measured best on small pictures at equal time"
     elif method == "auto":
         method = "none"
-        why = "too few pictures to learn from" if items.kind == "image" else "vectors and tables are best kept as they are, standardised"
+        why = (
+            "too few pictures to learn from"
+            if items.kind == "image"
+            else "vectors and tables are kept as they are, a table's columns standardised"
+        )
     kind = named(method)
     if method == "none" and encoder == "auto":
         encoder = {"text": "minilm" if has_minilm() else "ngrams", "image": "conv4"}.get(items.kind, "identity")

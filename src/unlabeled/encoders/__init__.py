@@ -78,7 +78,7 @@ def _mlp(inputs: Inputs) -> nn.Module:
 def _identity(inputs: Inputs) -> nn.Module:
     from unlabeled.encoders.vectors import Identity
 
-    return Identity(inputs.features)
+    return Identity(inputs.features, standardise=inputs.kind == "table")
 
 
 NAMED: dict[str, tuple[str, Callable[[Inputs], nn.Module]]] = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor, nn
 
 from unlabeled.parts.heads import mlp
@@ -23,13 +26,28 @@ class MLP(nn.Module):
 
 
 class Identity(nn.Module):
-    """Vectors as they are: float [n, features] -> the same. For embeddings that come from elsewhere."""
+    """Vectors as they are, or table columns standardised: float [n, features] -> the same shape."""
 
     kind = "vector"
 
-    def __init__(self, features: int):
+    def __init__(self, features: int, standardise: bool = False):
         super().__init__()
-        self.width = features
+        self.width, self.standardise = features, standardise
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+
+    @torch.no_grad()
+    def prepare(self, batches: Iterable[Tensor], n: int) -> None:
+        """Measure each column's mean and standard deviation; a constant column keeps its scale."""
+        if not self.standardise:
+            return
+        total, squares = torch.zeros(self.width, dtype=torch.float64), torch.zeros(self.width, dtype=torch.float64)
+        for rows in batches:
+            total += rows.double().sum(dim=0)
+            squares += rows.double().square().sum(dim=0)
+        variance = (squares / n - (total / n).square()).clamp(min=0)
+        self.mean.copy_(total / n)
+        self.std.copy_(torch.where(variance > 1e-12, variance.sqrt(), 1.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x
+        return (x - self.mean) / self.std
