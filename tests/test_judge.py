@@ -10,8 +10,8 @@ from unlabeled.learner import Progress
 from unlabeled.progress import Screen
 
 
-def row(name, value, std=0.0):
-    return {"name": name, "half_retrieval": {"mean": value, "std": std}}
+def row(name, value, std=0.0, measure="half_retrieval"):
+    return {"name": name, measure: {"mean": value, "std": std}}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,10 @@ def row(name, value, std=0.0):
         ([row("learned", 0.3), row("pretrained", 0.5)], ["did not help", "pretrained is better"]),
         ([row("pretrained", 0.3), row("TF-IDF + SVD", 0.5)], ["worse than TF-IDF + SVD"]),
         ([row("learned", 0.6)], ["Too few"]),
+        (
+            [row("as it is", 0.4, measure="half_neighbours"), row("PCA", 0.2, measure="half_neighbours")],
+            ["the best", "share 40%", "20% with PCA"],
+        ),
     ],
 )
 def test_the_verdict_follows_from_the_numbers(rows, words):
