@@ -176,7 +176,7 @@ def test_python_learns_from_arrays_and_lists_too(tmp_path):
 
 def test_imported_vectors_can_be_searched_clustered_and_reported(tmp_path, capsys):
     vectors = np.random.default_rng(0).normal(size=(80, 16)).astype(np.float32)
-    ul.import_vectors(vectors, TEXTS, tmp_path / "own")
+    assert ul.import_vectors(vectors, TEXTS, tmp_path / "own").search("id:3", 2)[0].rank == 1
     r = ul.open(tmp_path / "own")
     assert r.search("id:3", 2) and r.search("socket", 2)[0].text.count("socket") and len(r.clusters(3)) == 3
     assert run(capsys, "report", tmp_path / "own")[0] == 0

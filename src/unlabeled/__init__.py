@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from unlabeled.methods.siamese.simsiam import SimSiam
     from unlabeled.methods.siamese.vicreg import VICReg
     from unlabeled.methods.words.tfidf_svd import TfidfSVD
-    from unlabeled.representation import Representation, import_vectors
-    from unlabeled.run import Run, learn, open
+    from unlabeled.representation import Representation
+    from unlabeled.run import Run, import_vectors, learn, open
     from unlabeled.saving import load_model
     from unlabeled.views import ImagePolicy, ImageViews, TextViews, VectorViews
 
@@ -42,7 +42,7 @@ _WHERE = {
     "VICReg": "methods.siamese.vicreg",
     "TfidfSVD": "methods.words.tfidf_svd",
     "Representation": "representation",
-    "import_vectors": "representation",
+    "import_vectors": "run",
     "Run": "run",
     "learn": "run",
     "open": "run",

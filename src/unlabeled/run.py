@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from unlabeled import representation
 from unlabeled.data import Items, as_items, read
 from unlabeled.errors import InputError
 from unlabeled.representation import Representation
@@ -179,6 +180,11 @@ class Run(Representation):
 def open(path: str | Path) -> Run:
     """Open a run folder."""
     return Run.open(path)  # type: ignore[return-value]
+
+
+def import_vectors(array: Any, items: Any = None, path: str | Path | None = None, ids: Sequence[str] | None = None) -> Run:
+    """A run from anybody's embeddings: searched, grouped, mapped and reported alike. See representation.import_vectors."""
+    return representation.import_vectors(array, items, path, ids, kind=Run)  # type: ignore[return-value]
 
 
 def learn(
@@ -520,4 +526,4 @@ def _stem(name: str) -> str:
     return f"like {name}"
 
 
-__all__ = ["Cluster", "Hit", "Run", "choose", "labels_of", "learn", "open", "write_report"]
+__all__ = ["Cluster", "Hit", "Run", "choose", "import_vectors", "labels_of", "learn", "open", "write_report"]

@@ -211,7 +211,11 @@ class Representation:
 
 
 def import_vectors(
-    array: np.ndarray, items: Any = None, path: str | Path | None = None, ids: Sequence[str] | None = None
+    array: np.ndarray,
+    items: Any = None,
+    path: str | Path | None = None,
+    ids: Sequence[str] | None = None,
+    kind: type[Representation] = Representation,
 ) -> Representation:
     """Make a representation of anybody's embeddings: `array` real [n, d], e.g. a NumPy array, memory map or CPU tensor.
 
@@ -228,20 +232,20 @@ def import_vectors(
         items = [str(text or "") for text in columns.pop("text").to_pylist()] if "text" in columns else None
     if items is None or isinstance(items, (list, tuple)):
         count = len(vectors) if items is None else len(items)
-        kind, values = ("vector", vectors) if items is None else ("text", list(items))
-        if kind == "text" and not all(isinstance(text, str) for text in values):
+        form, values = ("vector", vectors) if items is None else ("text", list(items))
+        if form == "text" and not all(isinstance(text, str) for text in values):
             raise InputError("items holds values that aren't strings: give a list of texts, Items or a pyarrow table")
-        items = Items(kind=kind, values=values, ids=[str(row) for row in range(count)] if ids is None else list(ids), columns=columns)
+        items = Items(kind=form, values=values, ids=[str(row) for row in range(count)] if ids is None else list(ids), columns=columns)
     elif not isinstance(items, Items):
         raise InputError(f"items is a {type(items).__name__}, wanted a list of texts, Items or a pyarrow table")
     elif ids is not None:
         raise InputError("ids came twice, in items and by themselves: give one of them")
     config = {"class": "import_vectors"}
     if path is not None:
-        return Representation.create(path, items, vectors, config=config)
+        return kind.create(path, items, vectors, config=config)
     folder = tempfile.mkdtemp(prefix="unlabeled-")
     try:
-        run = Representation.create(folder, items, vectors, config=config)
+        run = kind.create(folder, items, vectors, config=config)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
