@@ -107,7 +107,7 @@ def page(rows: list[dict]) -> str:
         seeds = sorted({row["seed"] for row in own})
         total = (IMAGES | TEXTS | TABLES)[data]
         lines += [f"## {data}: {total:,} items, {HELD_OUT:,} held out, seeds {', '.join(map(str, seeds))} (mean ± standard deviation)", ""]
-        lines += ["| method | seconds | k-NN | linear probe | half retrieval | RankMe | dimensions |", "|" + "---|" * 7]
+        lines += ["| method | seconds to fit | k-NN | linear probe | half retrieval | RankMe | dimensions |", "|" + "---|" * 7]
         for arm in dict.fromkeys(row["arm"] for row in own):
             mine = [row for row in own if row["arm"] == arm]
             cells = [_cell([row[measure_] for row in mine]) for measure_ in ("knn", "probe", "half_retrieval")]
