@@ -180,6 +180,7 @@ def test_imported_vectors_can_be_searched_clustered_and_reported(tmp_path, capsy
     r = ul.open(tmp_path / "own")
     assert r.search("id:3", 2) and r.search("socket", 2)[0].text.count("socket") and len(r.clusters(3)) == 3
     assert run(capsys, "report", tmp_path / "own")[0] == 0
+    assert [row["name"] for row in r.evaluate([i % 2 for i in range(80)], folds=2)] == ["as it is"]
     with pytest.raises(ul.InputError, match="no model"):
         r.embed(["x"])
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unlabeled.data import Items
+from unlabeled.evaluate.labelfree import draw as pick
 from unlabeled.learner import family
 
 Embed = Callable[[Items], np.ndarray]
@@ -158,10 +159,6 @@ def _crops(values: np.ndarray, seed: int) -> np.ndarray:
     generator = torch.Generator().manual_seed(seed)
     views, _ = augment(to_batch(torch.from_numpy(np.ascontiguousarray(values))), policy, generator=generator)
     return (views * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def pick(n: int, most: int, seed: int) -> np.ndarray:
-    return np.arange(n) if n <= most else np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
 
 
 def _scale(items: Items) -> Any:

@@ -159,8 +159,9 @@ class Run(Representation):
             raise InputError(f"{len(values)} labels for {len(self)} items: give one for each, -1 where there is none")
         keep = np.array([str(v) not in ("", "-1", "None", "nan") for v in values])
         items = self.items()
-        found = judge.arms(self.model, items, seed=seed) if items is not None else []
-        own = judge.Arm("learned" if not found else found[0].name, lambda x: np.asarray(self.vectors)[keep])
+        known = items is not None and (self.path / "model.safetensors").exists()  # imported vectors have no model, so no baselines
+        found = judge.arms(self.model, items, seed=seed) if known else []
+        own = judge.Arm(found[0].name if found else "as it is", lambda x: np.asarray(self.vectors)[keep])
         rest = found[1:]
         if items is not None:
             items = items.subset(np.flatnonzero(keep))
@@ -428,9 +429,7 @@ def _keep(out: Path, items: Items, model: Any, more: dict[str, Any], tell: Calla
     vectors = model.transform(items, out=target, progress=embedding)
     if items.kind == "text" and len(items) >= LOOK_FROM:
         _first_look(items, vectors, tell, seed)
-    before = (out / "config.json").read_text(encoding="utf-8")
-    model.save(out)
-    write_text(out / "config.json", before)  # the run isn't done yet: its state must still say so
+    model.save(out, **read_config(out))  # the run isn't done yet: its state must go on saying so
     config = model.description() | more | {"described": items.describe()}
     run = Run.create(out, items, vectors, config=config, finish=True)
     return run  # type: ignore[return-value]
