@@ -159,8 +159,8 @@ class Run(Representation):
             raise InputError(f"{len(values)} labels for {len(self)} items: give one for each, -1 where there is none")
         keep = np.array([str(v) not in ("", "-1", "None", "nan") for v in values])
         items = self.items()
-        known = items is not None and (self.path / "model.safetensors").exists()  # imported vectors have no model, so no baselines
-        found = judge.arms(self.model, items, seed=seed) if known else []
+        model = (self.path / "model.safetensors").exists()  # imported vectors have none, so no baselines
+        found = judge.arms(self.model, items, seed=seed) if model and items is not None else []
         own = judge.Arm(found[0].name if found else "as it is", lambda x: np.asarray(self.vectors)[keep])
         rest = found[1:]
         if items is not None:
