@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from unlabeled.data import Items, as_items
 from unlabeled.encoders import Inputs, load_architecture, save_architecture
 from unlabeled.encoders import encoder as make_encoder
 from unlabeled.errors import InputError
+from unlabeled.parts.gather import world
 from unlabeled.parts.schedules import warmup_cosine
 from unlabeled.parts.whiten import Whitening
 from unlabeled.saving import plain, read_config, write_json, write_tensors
@@ -49,11 +50,13 @@ class Net(nn.Module):
 class Batch:
     """What `loss` gets: `views`, a list of tensors, and `index`, int64 [n], which examples they are of.
 
-    Other attributes may be set by `loss` for `after_step` of the same step (keys for a queue, say).
+    Views may say more about themselves: a callable that returns (views, {"boxes": ...}) puts `boxes` here. Other attributes
+    may be set by `loss` for `after_step` of the same step (keys for a queue, say).
     """
 
-    def __init__(self, views: list[Any], index: Tensor):
+    def __init__(self, views: list[Any], index: Tensor, **more: Any):
         self.views, self.index = views, index
+        self.__dict__.update(more)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"this batch carries no {name}: loss has to set it before after_step reads it")
@@ -83,7 +86,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """
 
     encoder: str | nn.Module = "auto"  # a name, a Hugging Face folder or id, or a module; see unlabeled.encoders
-    views: Any = None  # ImageViews, TextViews or VectorViews, or any callable (batch, generator) -> list of tensors
+    views: Any = None  # ImageViews, TextViews or VectorViews, or any callable (batch, generator) -> list of tensors, or (list, dict)
     epochs: int | None = None  # default: as many as show about `examples` examples, at most 200
     examples: int = 150_000
     batch_size: int = 256
@@ -101,7 +104,11 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     # What a system writes -----------------------------------------------------------------------------------------
     def build(self, encoder: nn.Module) -> Net:
-        """The modules of the system; `encoder.width` is the length of its output."""
+        """The modules of the system; `encoder.width` is the length of its output.
+
+        Known by then: `self.inputs_` (the data's kind and size), `self.n_items_` (how many examples, for a memory bank) and
+        `self.steps_` (how many steps the training will take, for schedules).
+        """
         raise NotImplementedError(f"{type(self).__name__} has no build")
 
     def loss(self, net: Net, batch: Batch) -> Any:
@@ -112,8 +119,16 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Vectors of a batch without views: [n, width]. Some encoders keep more of an item than what they are trained on."""
         return net.encode.embedding(x) if hasattr(net.encode, "embedding") else net.encode(x)
 
+    def default_views(self, kind: str) -> Any:
+        """The views that this system gets of data of that kind when the user names none."""
+        return views_for(kind)
+
     def before_epoch(self, net: Net, data: Source) -> None:
-        """Called before each epoch: re-clustering, mining."""
+        """Called before each epoch: re-clustering, mining. What has to outlive the run (labels, centres) belongs in buffers of the net."""
+
+    def order(self, net: Net, n: int, generator: torch.Generator) -> Tensor:
+        """Which examples an epoch shows, int64 [n], cut into batches as it is: by default each once, shuffled."""
+        return torch.randperm(n, generator=generator)
 
     def after_step(self, net: Net, batch: Batch) -> None:
         """Called after each optimizer step: teachers, queues."""
@@ -141,11 +156,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self._check(items)
         torch.set_flush_denormal(True)  # denormal numbers cost a factor of ten on some CPUs
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(self.seed)
-            self.inputs_ = inputs_of(items)
-            encode = make_encoder(self.encoder, self.inputs_)
-            prepare(encode, items)
-            net = self._laid_out(self.build(encode))
+            net = self._new_net(items)
             training = _Training(self, net, items, Path(checkpoint) if checkpoint else None)
             if resume:
                 training.restore()
@@ -182,6 +193,8 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             "version": unlabeled.__version__,
             "parameters": {name: plain(value) for name, value in self.get_params(deep=False).items()},
             "inputs": asdict(self.inputs_),
+            "n_items": self.n_items_,
+            "steps": self.steps_,
             "encoder": getattr(self.net_.encode, "spec", None),
             "width": self._n_features_out,
             "loss_curve": self.loss_curve_,
@@ -195,6 +208,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise InputError(f"{folder} holds a {config.get('class', 'thing')}, not a {cls.__name__}: see unlabeled.load_model")
         learner = cls(**config["parameters"] | {"views": _views_from(config["parameters"]["views"])})
         learner.inputs_ = Inputs(**config["inputs"])
+        learner.n_items_, learner.steps_ = config.get("n_items", 0), config.get("steps", 0)
         if learner.inputs_.features:
             learner.n_features_in_ = learner.inputs_.features
         if encoder is None:
@@ -219,11 +233,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """The same network with its first weights: the random-encoder baseline, embedded and whitened like the rest."""
         items = self._items(X, reset=True)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.inputs_ = inputs_of(items)
-            encode = make_encoder(self.encoder, self.inputs_)
-            prepare(encode, items)
-            self.net_ = self._laid_out(self.build(encode))
+            self.net_ = self._new_net(items)
         self._warm_statistics(items)
         self.net_.eval()
         self.loss_curve_ = []
@@ -282,6 +292,14 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         for name in ("lr", "weight_decay", "warmup", "whiten"):
             if getattr(self, name) is not None and not np.isfinite(getattr(self, name)) or (getattr(self, name) or 0) < 0:
                 raise InputError(f"{name} must be a finite number that is not negative, got {getattr(self, name)!r}")
+
+    def _new_net(self, items: Items) -> Net:
+        torch.manual_seed(self.seed)
+        self.inputs_ = inputs_of(items)
+        self.n_items_, self.steps_ = len(items), plan(self, len(items)).steps
+        encode = make_encoder(self.encoder, self.inputs_)
+        prepare(encode, items)
+        return self._laid_out(self.build(encode))
 
     def _laid_out(self, net: Net) -> Net:
         """Convolutions run fastest with channels last."""
@@ -410,20 +428,16 @@ class _Training:
         self.learner, self.net, self.items, self.folder = learner, net, items, folder
         accelerator = "auto" if learner.device == "auto" else _device(learner.device).type
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=_precision(learner))
-        self.batch_size = min(learner.batch_size, len(items))
-        self.steps_per_epoch = len(items) // self.batch_size
-        self.epochs = learner.epochs if learner.epochs is not None else default_epochs(learner.examples, len(items))
-        self.steps = self.epochs * self.steps_per_epoch
-        if learner.epochs is None:  # of a very large set, part of one epoch
-            self.steps = min(self.steps, max(1, learner.examples // self.batch_size))
+        self.batch_size, self.steps_per_epoch, self.steps, self.epochs = plan(learner, len(items))
+        if self.batch_size % world():
+            raise InputError(f"a batch of {self.batch_size} examples can't be shared by {world()} processes: choose a multiple")
         self.optimizers = learner.optimizers(net)
         self.bases = {name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()}
         objective = _Objective(learner, net)
         self.objective: Any = self.fabric.setup_module(torch.compile(objective) if learner.compile else objective)
         self.stepping: dict[str, Any] = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in self.optimizers.items()}
         self.source = Source(items, net.encode, learner.inputs_, self.fabric.device)
-        self.views = learner.views if learner.views is not None else views_for(items.kind)
-        self.epochs = -(-self.steps // self.steps_per_epoch)
+        self.views = learner.views if learner.views is not None else learner.default_views(items.kind)
         self.step, self.losses = 0, [0.0] * self.epochs  # losses: sums over the steps of each epoch
         self.mark = {"n": len(items), "kind": items.kind, "parameters": {k: plain(v) for k, v in learner.get_params(deep=False).items()}}
         self.mark["data"] = fingerprint(items)
@@ -469,7 +483,9 @@ class _Training:
         torch.manual_seed(seed)
         generator = torch.Generator(self.fabric.device).manual_seed(seed)
         index = np.sort(index)  # sorted: a memory map is read front to back
-        batch = Batch(self.views(self.source.take(index), generator), torch.from_numpy(index).to(self.fabric.device))
+        views = self.views(self.source.take(index), generator)
+        views, more = views if isinstance(views, tuple) else (views, {})
+        batch = Batch(views, torch.from_numpy(index).to(self.fabric.device), **more)
         factor = warmup_cosine(self.step, self.steps, int(self.learner.warmup * self.steps))
         total = 0.0
         for number, (name, optimizer) in enumerate(self.stepping.items()):
@@ -491,7 +507,10 @@ class _Training:
 
     def _order(self, epoch: int) -> np.ndarray:
         generator = torch.Generator().manual_seed(zlib.crc32(f"{self.learner.seed}/epoch/{epoch}".encode()))
-        return torch.randperm(len(self.items), generator=generator).numpy()
+        order = np.asarray(self.learner.order(self.net, len(self.items), generator))
+        if order.shape != (len(self.items),):
+            raise ValueError(f"{type(self.learner).__name__}.order gave {order.shape}, wanted {(len(self.items),)}")
+        return order
 
     def _peek(self, m: int) -> np.ndarray:
         with _eval(self.net), torch.no_grad():
@@ -545,6 +564,26 @@ class _Training:
                     state.setdefault(int(i), {})[slot] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         self.step, self.losses = said["step"], said["losses"]
+
+
+class Plan(NamedTuple):
+    """How a training is laid out: the batch, and how many steps and epochs there will be."""
+
+    batch_size: int
+    steps_per_epoch: int
+    steps: int
+    epochs: int
+
+
+def plan(learner: Learner, n: int) -> Plan:
+    """Steps and epochs of a training on n examples."""
+    batch_size = min(learner.batch_size, n)
+    steps_per_epoch = n // batch_size
+    epochs = learner.epochs if learner.epochs is not None else default_epochs(learner.examples, n)
+    steps = epochs * steps_per_epoch
+    if learner.epochs is None:  # of a very large set, part of one epoch
+        steps = min(steps, max(1, learner.examples // batch_size))
+    return Plan(batch_size, steps_per_epoch, steps, -(-steps // steps_per_epoch))
 
 
 def default_epochs(examples: int, n: int) -> int:

@@ -38,6 +38,15 @@ def _conv4(inputs: Inputs) -> nn.Module:
     return ConvNet(inputs.channels, **ConvNet.shape_for(inputs.size))
 
 
+def _conv5(strides: tuple[int, ...]) -> Callable[[Inputs], nn.Module]:
+    def make(inputs: Inputs) -> nn.Module:
+        from unlabeled.encoders.conv import ConvNet
+
+        return ConvNet(inputs.channels, (32, 64, 64, 128, 128), strides, plain=True)
+
+    return make
+
+
 def _resnet(depths: tuple[int, ...], layer_type: str, widths: tuple[int, ...]) -> Callable[[Inputs], nn.Module]:
     def make(inputs: Inputs) -> nn.Module:
         from unlabeled.encoders.images import HuggingFaceImage, resnet
@@ -83,6 +92,8 @@ def _identity(inputs: Inputs) -> nn.Module:
 
 NAMED: dict[str, tuple[str, Callable[[Inputs], nn.Module]]] = {
     "conv4": ("image", _conv4),
+    "conv5": ("image", _conv5((2, 2, 1, 2, 1))),
+    "conv5-dense": ("image", _conv5((2, 1, 1, 2, 1))),
     "resnet18": ("image", _resnet((2, 2, 2, 2), "basic", (64, 128, 256, 512))),
     "resnet50": ("image", _resnet((3, 4, 6, 3), "bottleneck", (256, 512, 1024, 2048))),
     "vit": ("image", _vit),
@@ -97,7 +108,7 @@ DEFAULT = {"image": "conv4", "text": "ngrams", "vector": "mlp", "table": "mlp"}
 def encoder(which: str | nn.Module, inputs: Inputs) -> nn.Module:
     """A network with a `width`, for data described by `inputs`.
 
-    which: "auto", a name (conv4, resnet18, resnet50, vit, ngrams, minilm, mlp, identity), a Hugging Face model folder or
+    which: "auto", a name (conv4, conv5, conv5-dense, resnet18, resnet50, vit, ngrams, minilm, mlp, identity), a Hugging Face model folder or
     id, or any nn.Module that maps a batch to [n, width]. Raises InputError when it doesn't suit the data or can't be had.
     """
     if isinstance(which, nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class ConvNet(nn.Module):
-    """Convolutions with batch norm and ReLU in named blocks, then global average pooling: `conv4` in its default shape.
+    """Convolutions with batch norm and ReLU in numbered blocks, then global average pooling: `conv4` in its default shape.
 
     forward: float [n, C, H, W] in [0, 1] -> [n, width], for training. map: the same before pooling, [n, width, h, w].
     embedding: what is kept of a picture, [n, grid * grid * width]: average pooling over a grid instead of over everything,
@@ -22,10 +22,11 @@ class ConvNet(nn.Module):
     grid is worth 5 points of k-NN over plain pooling when the vectors are whitened; objects look larger in random crops than
     in whole pictures, hence the enlargement (Touvron et al., 2019, arXiv:1906.06423).
     The first layer normalises the pictures with their own statistics: nobody has to pass a mean and a standard deviation.
+    plain: nothing of that, 3x3 filters that start at random and are trained, and plain pooling of the picture as it is: the
+    network on which reproductions compare objectives (`conv5`, and with a finer map `conv5-dense`).
     """
 
     kind = "image"
-    whiten, whiten_dim = 0.75, 256  # how this network's vectors are whitened unless the learner is told otherwise
 
     def __init__(
         self,
@@ -34,13 +35,16 @@ class ConvNet(nn.Module):
         strides: Sequence[int] = (2, 2, 2),
         grid: int = 2,
         enlarge: float = 1.25,
+        plain: bool = False,
     ):
         super().__init__()
-        self.channels, self.width, self.grid, self.enlarge = channels, widths[-1], grid, enlarge
+        self.channels, self.width, self.grid, self.enlarge, self.plain = channels, widths[-1], grid, enlarge, plain
+        # How this network's vectors are whitened unless the learner is told otherwise.
+        self.whiten, self.whiten_dim = (0.0, None) if plain else (0.75, 256)
         self.normalise = nn.BatchNorm2d(channels, affine=False)
         blocks, before = [], channels
         for number, (width, stride) in enumerate(zip(widths, strides, strict=True)):
-            kernel = 5 if number == 0 else 3
+            kernel = 5 if number == 0 and not plain else 3
             conv = nn.Conv2d(before, width, kernel, stride=stride, padding=kernel // 2, bias=False)
             blocks.append(nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)))
             before = width
@@ -61,6 +65,8 @@ class ConvNet(nn.Module):
         mean, std = pictures.mean(dim=(0, 2, 3)), pictures.std(dim=(0, 2, 3)).clamp(min=1e-3)
         self.normalise.running_mean.copy_(mean)
         self.normalise.running_var.copy_(std.square())
+        if self.plain:
+            return
         scaled = (pictures - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
         patches = F.unfold(scaled, conv.kernel_size, stride=2, padding=conv.padding).transpose(1, 2).flatten(0, 1)
         patches = patches - patches.mean(dim=0)
@@ -76,10 +82,20 @@ class ConvNet(nn.Module):
             x = block(x)
         return x
 
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """The pooled output of every block, [n, width of that block] each: for probes of single layers."""
+        x, pooled = self.normalise(x).contiguous(memory_format=torch.channels_last), []
+        for block in self.blocks:
+            x = block(x)
+            pooled.append(x.mean(dim=(2, 3)))
+        return pooled
+
     def forward(self, x: Tensor) -> Tensor:
         return self.map(x).mean(dim=(2, 3))
 
     def embedding(self, x: Tensor) -> Tensor:
+        if self.plain:
+            return self(x)
         size = [round(side * self.enlarge) for side in x.shape[2:]]
         x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         both = self.map(x) + self.map(x.flip(3))

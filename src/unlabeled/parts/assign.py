@@ -1,4 +1,4 @@
-"""k-means, and the one check that every function of vectors makes of its input."""
+"""k-means, balanced assignment, and the one check that every function of vectors makes of its input."""
 
 from __future__ import annotations
 
@@ -66,6 +66,53 @@ def blocks(X: np.ndarray, width: int = 0) -> Iterator[Tensor]:
         part = gather(X, np.arange(start, stop)) if X.nbytes > RESIDENT else X[start:stop]
         block = np.ascontiguousarray(part, dtype=np.float32)
         yield torch.from_numpy(block if block.flags.writeable else block.copy())
+
+
+def sinkhorn(
+    scores: Tensor, eps: float = 1.0, iters: int = 3, *, row_mass: Tensor | None = None, col_mass: Tensor | None = None, tol: float = 0.0
+) -> Tensor:
+    """The transport plan exp(scores / eps) scaled to given row and column sums; the rows (examples) are scaled last.
+
+    scores: [n, k]. row_mass [n], by default 1 each: the rows of the result are distributions; col_mass [k], by default
+    n / k each: every column gets its equal share. Both must add up alike. iters sweeps (columns, then rows), or fewer
+    once no column sum is further than `tol` (relative) from its mass. Row sums are exact, column sums after enough sweeps.
+    In the log domain, in the dtype of `scores` (at least float32); differentiable. Cuturi, 2013, arXiv:1306.0895.
+    """
+    if scores.ndim != 2:
+        raise ValueError(f"scores must be [n, k], got {tuple(scores.shape)}")
+    if not eps > 0 or iters < 1:
+        raise ValueError(f"eps must be positive and iters at least 1, got {eps!r} and {iters!r}")
+    log_q = (scores if scores.dtype == torch.float64 else scores.float()) / eps
+    n, k = log_q.shape
+    rows = torch.zeros_like(log_q[:, 0]) if row_mass is None else row_mass.to(log_q).log()
+    columns = torch.full_like(log_q[0], math.log(n / k)) if col_mass is None else col_mass.to(log_q).log()
+    if abs(float(rows.exp().sum() / columns.exp().sum()) - 1) > 1e-3:
+        raise ValueError(f"row_mass adds up to {float(rows.exp().sum()):g}, col_mass to {float(columns.exp().sum()):g}: wanted the same")
+    for sweep in range(iters):
+        total = log_q.logsumexp(dim=0)
+        if tol and sweep and float((total - columns).expm1().abs().max()) <= tol:
+            break
+        log_q = log_q + (columns - total)
+        log_q = log_q + (rows[:, None] - log_q.logsumexp(dim=1, keepdim=True))
+    return log_q.exp()
+
+
+def hungarian(labels: Any, y: Any) -> dict[Any, Any]:
+    """The one-to-one map from clusters to classes that agrees most often (Kuhn, 1955): fix it on one split, use it on another.
+
+    labels, y: [n]. Clusters beyond the number of classes are left out.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    found, true = np.asarray(labels), np.asarray(y)
+    if found.shape != true.shape or found.ndim != 1:
+        raise InputError(f"labels has shape {found.shape} and y {true.shape}: wanted one of each for every item")
+    clusters, i = np.unique(found, return_inverse=True)
+    classes, j = np.unique(true, return_inverse=True)
+    table = np.zeros((len(clusters), len(classes)), np.int64)
+    np.add.at(table, (i, j), 1)
+    rows, columns = linear_sum_assignment(-table)
+    return {clusters[r].item(): classes[c].item() for r, c in zip(rows, columns, strict=True)}
 
 
 @dataclass(frozen=True)

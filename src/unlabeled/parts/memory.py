@@ -37,3 +37,29 @@ class Queue(nn.Module):
         where = (int(self.added) + torch.arange(len(z), device=z.device)) % self.size
         self.rows[where] = z
         self.added += len(z)
+
+
+class Bank(nn.Module):
+    """A unit row for every example, found by its index. Wu et al., 2018, arXiv:1805.01978.
+
+    update: row <- unit(momentum * row + (1 - momentum) * z). Rows start at random on the sphere (from torch's generator).
+    """
+
+    def __init__(self, n: int, dim: int, momentum: float = 0.5):
+        super().__init__()
+        if n < 1 or dim < 1:
+            raise ValueError(f"a bank needs a positive n and dim, got {n} and {dim}")
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must lie in [0, 1], got {momentum!r}")
+        self.momentum = momentum
+        self.register_buffer("rows", F.normalize(torch.randn(n, dim), dim=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Cosines of z [m, dim] (normalised here) with every row: [m, n]. Gradients reach z, never the bank."""
+        return F.normalize(z.float(), dim=1) @ self.rows.clone().T
+
+    @torch.no_grad()
+    def update(self, index: Tensor, z: Tensor) -> None:
+        index, z = gather_rows(index), gather_rows(F.normalize(z.detach().float(), dim=1))
+        mixed = self.momentum * self.rows[index] + (1 - self.momentum) * z
+        self.rows[index] = F.normalize(mixed, dim=1)

@@ -7,6 +7,8 @@ from unlabeled.views.vectors import VectorViews
 __all__ = ["ImagePolicy", "ImageViews", "TextViews", "VectorViews", "views_for"]
 
 
-def views_for(kind: str) -> ImageViews | TextViews | VectorViews:
-    """The views that suit a kind of data when the user names none."""
-    return {"image": ImageViews, "text": TextViews}.get(kind, VectorViews)()
+def views_for(kind: str, views: int = 2, local: int = 0) -> ImageViews | TextViews | VectorViews:
+    """The views that suit a kind of data: so many, and `local` small ones besides, which outside pictures are ordinary ones."""
+    if kind == "image":
+        return ImageViews(views=views, local=local)
+    return (TextViews if kind == "text" else VectorViews)(views=views + local)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -160,7 +161,8 @@ def rotate4(images: Tensor) -> tuple[Tensor, Tensor]:
 class ImageViews:
     """Which views a learner gets of a batch of pictures: `views` large crops and `local` small ones (multi-crop).
 
-    Called with uint8 [n, H, W, C] (or float [n, C, H, W]) and a generator; returns a list of float32 [n, C, h, w].
+    Called with uint8 [n, H, W, C] (or float [n, C, H, W]) and a generator; returns a list of float32 [n, C, h, w], with
+    `boxes` also {"boxes": a list of [n, 4], one a view} (see `augment`).
     """
 
     policy: ImagePolicy = ImagePolicy()
@@ -170,8 +172,9 @@ class ImageViews:
     local: int = 0
     local_scale: tuple[float, float] = (0.05, 0.25)
     local_size: int | None = None  # default: half of a large view
+    boxes: bool = False
 
-    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Any:
         batch = to_batch(images) if images.dtype == torch.uint8 else images
         side = min(batch.shape[2:])
         size = self.size or max(min(side, 16), round(side * self.share))  # below 16 pixels nothing is left to shrink
@@ -179,7 +182,8 @@ class ImageViews:
         if self.local:
             small = self.local_size or size // 2
             specs.append((replace(self.policy, scale=self.local_scale), small, self.local))
-        return multi_crop(batch, specs, generator)[0]
+        views, boxes = multi_crop(batch, specs, generator)
+        return (views, {"boxes": boxes}) if self.boxes else views
 
 
 class _Random:
