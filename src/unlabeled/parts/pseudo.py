@@ -1,0 +1,119 @@
+"""Training on labels that the method gives its examples itself: what DeepCluster, ClusterFit, SeLa and their kin share."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlabeled.errors import InputError
+from unlabeled.parts.assign import kmeans
+from unlabeled.parts.gather import same_on_every_rank
+from unlabeled.parts.whiten import Whitening
+
+
+class PseudoLabels(nn.Module):
+    """A label for every example, int64 [n], and the linear classifier that learns to predict it. Saved in checkpoints.
+
+    `rounds` counts how often the labels were set (0: never yet), `epochs` is for a method's own count of them.
+    """
+
+    labels: Tensor
+    rounds: Tensor
+    epochs: Tensor
+
+    def __init__(self, n: int, classes: int, width: int):
+        super().__init__()
+        self.classify = nn.Linear(width, classes)
+        self.register_buffer("labels", torch.zeros(n, dtype=torch.long))
+        self.register_buffer("rounds", torch.zeros((), dtype=torch.long))
+        self.register_buffer("epochs", torch.zeros((), dtype=torch.long))
+
+    @property
+    def classes(self) -> int:
+        return self.classify.out_features
+
+    def forward(self, features: Tensor, index: Tensor) -> Tensor:
+        """Cross-entropy of features [m, width] with the labels of the examples `index` [m]."""
+        return F.cross_entropy(self.classify(features).float(), self.labels[index])
+
+    @torch.no_grad()
+    def relabel(self, labels: Any, *, seed: int | None) -> None:
+        """New labels [n] for all. seed: with one, the classifier starts anew, as it must when the numbers have lost their meaning."""
+        new = torch.as_tensor(labels, dtype=torch.long, device=self.labels.device)
+        self.labels.copy_(same_on_every_rank(new.clone()))
+        self.rounds += 1
+        if seed is not None:
+            restart(self.classify, seed=draw(seed, int(self.rounds)))
+
+    def order(self, n: int, generator: torch.Generator) -> Tensor:
+        return uniform_over(self.labels, n, generator)
+
+
+def groups(wanted: int, n: int, name: str = "clusters") -> int:
+    """How many clusters of n examples: as many as wanted, but no more than leaves each five examples on average."""
+    if not isinstance(wanted, int | np.integer) or wanted < 2:
+        raise InputError(f"{name} must be a whole number of at least 2, got {wanted!r}")
+    return int(min(wanted, max(2, n // 5)))
+
+
+def draw(seed: int, turn: int) -> int:
+    """A seed for the turn-th random decision of a run: the same in a resumed run as in a whole one."""
+    return zlib.crc32(f"{seed}/{turn}".encode())
+
+
+@torch.no_grad()
+def restart(linear: nn.Linear, *, seed: int, std: float = 0.01) -> None:
+    """New small random weights and no bias, the same in every process. The optimizer's moments for them fade by themselves."""
+    fresh = torch.randn(linear.weight.shape, generator=torch.Generator().manual_seed(seed)) * std
+    linear.weight.copy_(fresh)
+    if linear.bias is not None:
+        linear.bias.zero_()
+
+
+def cluster(Z: np.ndarray, k: int, *, seed: int, pca: int | None = 256, iters: int = 20) -> np.ndarray:
+    """k-means labels, int64 [n], of features [n, d]: whitened on their first `pca` principal axes, made unit length, clustered.
+
+    pca=None: as they are but for the length. Caron et al., 2018, arXiv:1807.05520, section 4.
+    """
+    if pca is not None:
+        Z = Whitening.fit(Z, 1.0, min(pca, *Z.shape)).transform(Z)
+    return kmeans(F.normalize(torch.from_numpy(Z), dim=1).numpy(), k, seed=seed, iters=iters).labels
+
+
+def uniform_over(labels: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """n examples, int64, every label that occurs equally often (to within one), each label's examples in turn; shuffled.
+
+    Large clusters are cut and small ones repeated, so a few large ones can't take over the classifier.
+    """
+    labels = labels.cpu()
+    shuffled = torch.randperm(len(labels), generator=generator)
+    members = shuffled[labels[shuffled].argsort(stable=True)]  # by label, at random within each
+    _, sizes = labels.unique(return_counts=True)
+    starts = sizes.cumsum(0) - sizes
+    which = torch.randperm(len(sizes), generator=generator)[torch.arange(n) % len(sizes)]  # which label gets one more is chance
+    turn = torch.arange(n) // len(sizes)
+    chosen = members[starts[which] + turn % sizes[which]]
+    return chosen[torch.randperm(n, generator=generator)]
+
+
+def outputs(net: nn.Module, function: Callable[[Tensor], Tensor], data: Any) -> Tensor:
+    """function(x) for all examples as they are, without views: float32 [n, ...]. In eval mode, without gradients.
+
+    For methods that label by more than what `Learner.embed_all` gives: a projection, a classifier's logits.
+    """
+    order, training, parts = data.order(), net.training, []
+    net.eval()
+    with torch.no_grad():
+        for start in range(0, len(order), data.rows):
+            parts.append(function(data.batch(order[start : start + data.rows])).float())
+    net.train(training)
+    rows = torch.cat(parts)
+    result = torch.empty_like(rows)
+    result[torch.from_numpy(order).to(rows.device)] = rows
+    return result
