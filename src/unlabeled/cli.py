@@ -97,6 +97,19 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--json", action="store_true")
 
+    again = _command(commands, "reproduce", _reproduce, "run a paper's central claims small, on real data, and say what held")
+    again.add_argument("systems", nargs="*", metavar="NAME", help="systems by name (see: unlabeled systems); none: list what there is")
+    again.add_argument("--all", action="store_true", help="every result that is missing or older than its code")
+    again.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at once, with --all or several names")
+    again.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
+    again.add_argument("--data", help="another named set, or your own: a folder with a subfolder a class, or a table")
+    again.add_argument("--column", help="your table's column to learn from")
+    again.add_argument("--label", help="your table's column of labels")
+    again.add_argument("--budget", choices=("small", "full"), default="small", help="full: the paper's setting, for a GPU")
+    again.add_argument("--fresh", action="store_true", help="train everything again instead of using what is cached")
+    again.add_argument("--json", metavar="FILE", help="write the result to a file")
+    again.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
     systems = _command(commands, "systems", _systems, "the 189 published systems and how far each one is")
     systems.add_argument("--json", action="store_true")
     systems.add_argument("--foundations", action="store_true", help="the methods that the 189 stand on")
@@ -241,6 +254,49 @@ def _evaluate(options: argparse.Namespace) -> None:
     for row in rows:
         print(f"{row['name']:{width}}  " + "  ".join(f"{row[m]['mean']:>8.3f} ± {row[m]['std']:.3f}" for m in measures))
     print(f"mean ± standard deviation over {options.folds} folds (seed {options.seed})")
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from unlabeled.reproduce import runner
+    from unlabeled.systems import results_folder
+
+    try:
+        seeds = [int(seed) for seed in options.seeds.split(",")]
+    except ValueError:
+        raise InputError(f"--seeds wants whole numbers with commas between them, got {options.seeds!r}") from None
+    if options.jobs < 1:
+        raise InputError(f"--jobs must be 1 or more, got {options.jobs}")
+    if options.all or len(options.systems) > 1:
+        own = [flag for flag in ("data", "column", "label", "json") if getattr(options, flag)] + ["--budget"] * (options.budget == "full")
+        if own:
+            raise InputError(f"{', '.join(own)} can be given for one system at a time")
+        folder = results_folder()
+        chosen = options.systems or runner.names()
+        for name in chosen:
+            runner.reproduction(name)
+        failed = runner.reproduce_all(chosen, folder, jobs=options.jobs, seeds=seeds, again=bool(options.systems))
+        print(f"table: {runner.write_overview(folder)}")
+        if failed:
+            raise InputError(f"could not be run: {', '.join(failed)}; run one alone to see why")
+        return
+    if not options.systems:
+        print("\n".join(f"{name:26} {runner.state(name, results_folder())}" for name in runner.names()))
+        return
+    tell = None if options.quiet else lambda text: print(text, file=sys.stderr, flush=True)
+    result = runner.reproduce(
+        options.systems[0],
+        seeds=seeds,
+        data=options.data,
+        column=options.column,
+        label=options.label,
+        budget=options.budget,
+        fresh=options.fresh,
+        say=tell,
+    )
+    print(runner.format_result(result))
+    if options.json:
+        runner.write(result, Path(options.json))
+        print(f"result: {options.json}")
 
 
 def _systems(options: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ class SimSiam(Learner):
     layers: int = 2  # of the projector; the paper has 3, and 2 on CIFAR-10
     predictor_dim: int = 64  # a bottleneck, a quarter of dim
     lr: float = 2e-3
+    stop_gradient: bool = True  # False collapses: there to be seen
 
     def build(self, encoder: nn.Module) -> Net:
         project = mlp(encoder.width, *[self.dim] * self.layers, last="norm")
@@ -32,7 +33,9 @@ class SimSiam(Learner):
     def loss(self, net: Net, batch: Batch) -> Tensor:
         z1, z2 = (net.project(net.encode(view)) for view in batch.views)
         p1, p2 = net.predict(z1), net.predict(z2)
-        return (negative_cosine(p1, z2.detach()) + negative_cosine(p2, z1.detach())) / 2
+        if self.stop_gradient:
+            z1, z2 = z1.detach(), z2.detach()
+        return (negative_cosine(p1, z2) + negative_cosine(p2, z1)) / 2
 
     def optimizers(self, net: Net) -> dict:
         # The predictor's learning rate is not decayed: it has to follow representations that still move (section 4.2).
