@@ -3,6 +3,7 @@
 from unlabeled.evaluate.collapse import Collapse, collapse
 from unlabeled.evaluate.labelfree import (
     alignment,
+    domain_purity,
     half_retrieval,
     mean_cosine,
     neighbour_overlap,
@@ -20,6 +21,7 @@ __all__ = [
     "alignment",
     "clustering_scores",
     "collapse",
+    "domain_purity",
     "half_retrieval",
     "knn_accuracy",
     "linear_probe",

@@ -19,6 +19,9 @@ GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 
+PROBABILITIES = tuple("flip jitter grey blur solarize cutout shear translate rotate sharpen autocontrast equalize posterize invert".split())
+
+
 @dataclass(frozen=True)
 class ImagePolicy:
     """What may happen to a picture, as data: it can be stored, compared and searched.
@@ -45,11 +48,28 @@ class ImagePolicy:
     solarize: float = 0.0
     cutout: float = 0.0
     cutout_size: float = 0.5  # side of the square that is cut out, as a share of the view's side
+    # RandAugment's further operations (Cubuk et al., 2019, arXiv:1909.13719), off by default: a probability and how far it goes.
+    shear: float = 0.0
+    shear_size: float = 0.3  # how far an edge moves against the opposite one, as a share of the side, along one axis
+    translate: float = 0.0
+    translate_size: float = 0.3  # as a share of the side, along both axes
+    rotate: float = 0.0
+    rotate_size: float = 30.0  # degrees either way
+    sharpen: float = 0.0
+    sharpness: float = 0.9  # as brightness: the factor is drawn from 1 - sharpness to 1 + sharpness; below 1 it softens
+    autocontrast: float = 0.0
+    equalize: float = 0.0
+    posterize: float = 0.0
+    bits: int = 4  # that posterize keeps of 8
+    invert: float = 0.0
+    together: bool = False  # jitter, grey and solarize are drawn once for the whole batch instead of for each picture
 
     def __post_init__(self) -> None:
-        for name in ("flip", "jitter", "grey", "blur", "solarize", "cutout"):
+        for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a probability: wanted 0 to 1, got {getattr(self, name)!r}")
+        if self.bits not in range(1, 9):
+            raise ValueError(f"bits is how many of 8 posterize keeps: wanted 1 to 8, got {self.bits!r}")
         for name in ("scale", "ratio", "sigma"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -74,13 +94,15 @@ def augment(
 
     images: float [n, C, H, W] in [0, 1], C = 1 or 3. size: side of the view in pixels (default: as the pictures).
     Returns the views, float32 [n, C, h, w] in [0, 1], and their boxes, float32 [n, 4]: left, top, right, bottom of
-    the crop in the picture's own [0, 1] frame, left and right swapped where the view is flipped.
+    the crop in the picture's own [0, 1] frame, left and right swapped where the view is flipped; shear, translate and
+    rotate, which come after the crop, don't show in them.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"images must be [n, 1 or 3, H, W], got shape {tuple(images.shape)}")
     n, channels, height, width = images.shape
     out_h, out_w = (height, width) if size is None else (size, size) if isinstance(size, int) else size
     random = _Random(n, images.device, generator)
+    colours = _Random(n, images.device, generator, together=policy.together)
 
     area = height * width * random.uniform(*policy.scale)
     ratio = random.uniform(math.log(policy.ratio[0]), math.log(policy.ratio[1])).exp()
@@ -100,11 +122,23 @@ def augment(
     rows = (images.flatten(1, 2) @ across.transpose(1, 2)).view(n, channels, height, out_w)
     view = down[:, None] @ rows
 
+    if policy.shear or policy.translate or policy.rotate:
+        view = _warp(view, policy, random)
     if policy.jitter or policy.grey:
-        view = _colour(view, policy, random)
+        view = _colour(view, policy, colours)
     view = view.clamp_(0, 1)
+    if policy.sharpen:
+        view = torch.where(random.picks(policy.sharpen), _sharpened(view, random.uniform(1 - policy.sharpness, 1 + policy.sharpness)), view)
+    if policy.autocontrast:
+        view = torch.where(random.picks(policy.autocontrast), autocontrast(view), view)
+    if policy.equalize:
+        view = torch.where(random.picks(policy.equalize), equalize(view), view)
     if policy.solarize:
-        view = torch.where(random.happens(policy.solarize)[:, None, None, None] & (view >= 0.5), 1 - view, view)
+        view = torch.where(colours.picks(policy.solarize) & (view >= 0.5), 1 - view, view)
+    if policy.posterize:
+        view = torch.where(random.picks(policy.posterize), posterize(view, policy.bits), view)
+    if policy.invert:
+        view = torch.where(random.picks(policy.invert), 1 - view, view)
     if policy.cutout:
         view = _cut_out(view, policy, random)
     return view, boxes
@@ -149,6 +183,28 @@ def gaussian(sigma: Tensor, size: int) -> Tensor:
     return weights / weights.sum(dim=2, keepdim=True)
 
 
+def autocontrast(images: Tensor) -> Tensor:
+    """Each channel of each picture [n, C, H, W] stretched so that its darkest pixel is 0 and its brightest 1; flat ones stay."""
+    low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
+    return torch.where(high > low, (images - low) / (high - low).clamp(min=1e-6), images)
+
+
+def equalize(images: Tensor) -> Tensor:
+    """Each channel's 256 levels spread so that all are about equally frequent, by its cumulative histogram; flat ones stay."""
+    levels = (images.flatten(2) * 255).round().long()
+    ones = torch.ones_like(levels, dtype=images.dtype)
+    below = torch.zeros(*levels.shape[:2], 256, device=images.device).scatter_add_(2, levels, ones).cumsum(dim=2)
+    first = below.gather(2, levels.amin(dim=2, keepdim=True))  # how many pixels have the darkest level
+    spread = (below.gather(2, levels) - first) / (levels.shape[2] - first).clamp(min=1)
+    return torch.where(first < levels.shape[2], spread, images.flatten(2)).view_as(images)
+
+
+def posterize(images: Tensor, bits: int) -> Tensor:
+    """The highest `bits` of each 8-bit level, the others 0."""
+    step = 2 ** (8 - bits)
+    return (images * 255).round().div(step, rounding_mode="floor") * step / 255
+
+
 def rotate4(images: Tensor) -> tuple[Tensor, Tensor]:
     """Each square picture turned by 0, 90, 180 and 270 degrees: [4n, C, H, H] and the quarter turns, int64 [4n]."""
     if images.shape[-1] != images.shape[-2]:
@@ -186,18 +242,83 @@ class ImageViews:
         return (views, {"boxes": boxes}) if self.boxes else views
 
 
-class _Random:
-    """Draws for n pictures at once from one generator, on the generator's device."""
+@dataclass(frozen=True)
+class MixedViews:
+    """Each picture of a view follows one of several policies, drawn at random: a searched policy of many sub-policies.
 
-    def __init__(self, n: int, device: torch.device, generator: torch.Generator | None):
-        self.n, self.device, self.generator = n, device, generator
+    Called as `ImageViews`. For speed a view of a batch draws `at_once` of the policies and deals its pictures out among them.
+    """
+
+    policies: tuple[ImagePolicy, ...]
+    views: int = 2
+    size: int | None = None  # side of a view in pixels, default: as for `ImageViews`
+    at_once: int = 8
+
+    def __post_init__(self) -> None:
+        if not self.policies:
+            raise ValueError("policies is empty: wanted at least one ImagePolicy")
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+        batch = to_batch(images) if images.dtype == torch.uint8 else images
+        return [self._one(batch, generator) for _ in range(self.views)]
+
+    def _one(self, batch: Tensor, generator: torch.Generator | None) -> Tensor:
+        source = generator.device if generator is not None else batch.device
+        chosen = torch.randperm(len(self.policies), generator=generator, device=source)[: self.at_once]
+        dealt = torch.randint(len(chosen), (len(batch),), generator=generator, device=source).to(batch.device)
+        parts = [(self.policies[c], (dealt == i).nonzero()[:, 0]) for i, c in enumerate(chosen.tolist())]
+        parts = [(policy, rows) for policy, rows in parts if len(rows)]
+        drawn = [ImageViews(policy, 1, self.size)(batch[rows], generator)[0] for policy, rows in parts]
+        return torch.cat(drawn)[torch.cat([rows for _, rows in parts]).argsort()]
+
+
+class _Random:
+    """Draws for n pictures at once from one generator, on the generator's device; together: one draw that all n share."""
+
+    def __init__(self, n: int, device: torch.device, generator: torch.Generator | None, together: bool = False):
+        self.n, self.device, self.generator, self.together = n, device, generator, together
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
         source = self.generator.device if self.generator is not None else self.device
-        return torch.rand(self.n, generator=self.generator, device=source).to(self.device) * (high - low) + low
+        drawn = torch.rand(1 if self.together else self.n, generator=self.generator, device=source)
+        return drawn.to(self.device).expand(self.n) * (high - low) + low
 
     def happens(self, probability: float) -> Tensor:
         return self.uniform() < probability
+
+    def picks(self, probability: float) -> Tensor:
+        """As `happens`, [n, 1, 1, 1]: beside pictures."""
+        return self.happens(probability)[:, None, None, None]
+
+
+def _warp(view: Tensor, policy: ImagePolicy, random: _Random) -> Tensor:
+    """Rotation, shear and shift as one affine map a picture; what comes from outside is the picture's mirror image."""
+    height, width = view.shape[2:]
+
+    def amount(probability: float, most: float) -> Tensor:
+        return random.happens(probability) * random.uniform(-most, most)
+
+    angle = amount(policy.rotate, math.radians(policy.rotate_size)) if policy.rotate else torch.zeros(len(view), device=view.device)
+    turn = torch.stack([angle.cos(), -angle.sin() * height / width, angle.sin() * width / height, angle.cos()], dim=1).view(-1, 2, 2)
+    slant = torch.eye(2, device=view.device).repeat(len(view), 1, 1)
+    if policy.shear:
+        by, across = amount(policy.shear, policy.shear_size), random.happens(0.5)
+        slant[:, 0, 1], slant[:, 1, 0] = by * across, by * ~across
+    shift = torch.zeros(len(view), 2, 1, device=view.device)
+    if policy.translate:
+        on = random.happens(policy.translate)  # the grid goes from -1 to 1: a share of the side is twice as long there
+        shift = torch.stack([on * 2 * random.uniform(-policy.translate_size, policy.translate_size) for _ in range(2)], dim=1)[:, :, None]
+    grid = torch.nn.functional.affine_grid(torch.cat([turn @ slant, shift], dim=2), list(view.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(view, grid, padding_mode="reflection", align_corners=False)
+
+
+def _sharpened(view: Tensor, factor: Tensor) -> Tensor:
+    """Away from (factor > 1) or towards (factor < 1) the view smoothed by Pillow's 3x3 filter; the edge is repeated outwards."""
+    channels = view.shape[1]
+    kernel = torch.ones(channels, 1, 3, 3, device=view.device) / 13
+    kernel[:, :, 1, 1] = 5 / 13
+    smooth = torch.nn.functional.conv2d(torch.nn.functional.pad(view, (1, 1, 1, 1), mode="replicate"), kernel, groups=channels)
+    return torch.lerp(smooth, view, factor[:, None, None, None]).clamp(0, 1)
 
 
 def _colour(view: Tensor, policy: ImagePolicy, random: _Random) -> Tensor:
