@@ -70,10 +70,12 @@ def nt_xent(
     """SimCLR's loss: each of the 2n views finds its partner among the other 2n - 1. Chen et al., 2020, arXiv:2002.05709.
 
     z1, z2: [n, d], normalised here. exclude: bool [n, n], pairs of examples that are no negatives of each other.
-    hardest: keep only this share of each view's negatives, the most similar ones (arXiv:2012.09740).
+    hardest: keep only this share of each view's negatives, the most similar ones (arXiv:2012.09740). temperature = inf: that
+    paper's simple loss, the mean cosine with the negatives minus the one with the partner, to which temperature * loss tends.
     """
     _same_shape(z1, z2)
-    _positive("temperature", temperature)
+    simple = temperature == math.inf
+    _positive("temperature", 1.0 if simple else temperature)
     with torch.autocast(z1.device.type, enabled=False):
         z1, z2 = unit(z1), unit(z2)
         n, device = len(z1), z1.device
@@ -87,12 +89,16 @@ def nt_xent(
         rows = torch.arange(n, device=device)
         losses = []
         for z, own, partner in ((z1, first, total + first), (z2, total + first, first)):
-            logits = z @ keys.T / temperature
+            logits = z @ keys.T / (1.0 if simple else temperature)
             gone = torch.zeros_like(logits, dtype=torch.bool) if exclude is None else torch.cat([exclude, exclude], dim=1).clone()
             gone[rows, rows + own] = True
+            gone[rows, rows + partner] = True  # the positive is not chosen among the negatives, it is always there
             if hardest is not None:
-                gone[rows, rows + partner] = True  # the positive is not chosen among the negatives, it is always there
                 gone = gone | easy(logits, hardest, gone)
+            if simple:
+                negatives = logits.masked_fill(gone, 0).sum(dim=1) / (~gone).sum(dim=1).clamp(min=1)
+                losses.append((negatives - logits[rows, rows + partner]).mean())
+                continue
             gone[rows, rows + partner] = False
             losses.append(F.cross_entropy(logits.masked_fill(gone, float("-inf")), rows + partner))
         return (losses[0] + losses[1]) / 2
