@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import re
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from unlabeled.reproduce.code import fingerprint
 from unlabeled.systems import PACKAGE, System, as_json, format_table, systems
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -24,12 +24,14 @@ def house(tmp_path):
     package, results = tmp_path / "unlabeled", tmp_path / "results"
     file = tmp_path / SIMSIAM
     file.parent.mkdir(parents=True)
-    file.write_text("class SimSiam:\n    pass\n")
+    file.write_text("class SimSiam:\n    lr = 0.1\n")
+    check = package / "reproduce" / "simsiam.py"
+    check.parent.mkdir()
+    check.write_text("from unlabeled.methods.siamese.simsiam import SimSiam\n\nREPRODUCTION = SimSiam\n")
     results.mkdir()
 
     def commit(*verdicts):
-        code = {SIMSIAM: hashlib.sha256(file.read_bytes()).hexdigest()}
-        result = {"claims": [{"verdict": verdict} for verdict in verdicts], "code": code}
+        result = {"claims": [{"verdict": verdict} for verdict in verdicts], "code": fingerprint("simsiam", package)}
         (results / "simsiam.json").write_text(json.dumps(result))
 
     return {"package": package, "results": results}, commit, file
@@ -121,8 +123,15 @@ def test_a_result_without_claims_proves_nothing(house):
 def test_a_result_older_than_the_code_is_told(house):
     where, commit, file = house
     commit("holds")
-    file.write_text(file.read_text() + "# changed\n")
+    file.write_text(file.read_text().replace("0.1", "0.2"))
     assert (row("simsiam", **where).state, row("simsiam", **where).why) == ("partly", "1 of 1 claims hold, measured on older code")
+
+
+def test_a_comment_or_a_definition_that_is_not_used_makes_no_result_older(house):
+    where, commit, file = house
+    commit("holds")
+    file.write_text("# a remark\n" + file.read_text() + "\n\ndef another():\n    return 1\n")
+    assert row("simsiam", **where).state == "works"
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"claims": [{}], "code": {}}', '{"claims": 3, "code": {}}'])

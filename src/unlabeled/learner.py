@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,7 +27,8 @@ from unlabeled.data import Items, as_items
 from unlabeled.encoders import Inputs, load_architecture, save_architecture
 from unlabeled.encoders import encoder as make_encoder
 from unlabeled.errors import InputError
-from unlabeled.parts.gather import world
+from unlabeled.parts.gather import rank, world
+from unlabeled.parts.norm import share_statistics
 from unlabeled.parts.schedules import warmup_cosine
 from unlabeled.parts.whiten import Whitening
 from unlabeled.saving import plain, read_config, write_json, write_tensors
@@ -423,11 +425,9 @@ class _Training:
     """One run of the loop. Every step seeds its own randomness from (seed, step), so a resumed run repeats a whole one."""
 
     def __init__(self, learner: Learner, net: Net, items: Items, folder: Path | None):
-        from lightning_fabric import Fabric
-
         self.learner, self.net, self.items, self.folder = learner, net, items, folder
-        accelerator = "auto" if learner.device == "auto" else _device(learner.device).type
-        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=_precision(learner))
+        self.fabric = _fabric(learner)
+        share_statistics(net)
         self.batch_size, self.steps_per_epoch, self.steps, self.epochs = plan(learner, len(items))
         if self.batch_size % world():
             raise InputError(f"a batch of {self.batch_size} examples can't be shared by {world()} processes: choose a multiple")
@@ -479,7 +479,8 @@ class _Training:
 
     def _one(self, index: np.ndarray) -> float:
         """One step on the examples `index`."""
-        seed = zlib.crc32(f"{self.learner.seed}/{self.step}".encode())
+        index = np.array_split(index, world())[rank()]
+        seed = zlib.crc32(f"{self.learner.seed}/{self.step}{f'/{rank()}' if rank() else ''}".encode())
         torch.manual_seed(seed)
         generator = torch.Generator(self.fabric.device).manual_seed(seed)
         index = np.sort(index)  # sorted: a memory map is read front to back
@@ -503,7 +504,7 @@ class _Training:
             total += float(result.detach()) if number == 0 or len(self.stepping) > 1 else 0.0
         with torch.no_grad():
             self.learner.after_step(self.net, batch)
-        return total
+        return total if world() == 1 else float(self.fabric.all_reduce(torch.tensor(total), reduce_op="mean"))
 
     def _order(self, epoch: int) -> np.ndarray:
         generator = torch.Generator().manual_seed(zlib.crc32(f"{self.learner.seed}/epoch/{epoch}".encode()))
@@ -521,7 +522,7 @@ class _Training:
 
     def save(self) -> None:
         """Everything that a resumed run needs, in one file that appears at once or not at all."""
-        if self.folder is None:
+        if self.folder is None or rank():
             return
         tensors = {f"net/{name}": value for name, value in self.net.state_dict().items()}
         for name, optimizer in self.optimizers.items():
@@ -694,6 +695,25 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda was asked for, but this PyTorch sees no GPU: use device auto or cpu")
     return device
+
+
+def _fabric(learner: Learner) -> Any:
+    """One process alone, or, where torchrun started several, this one among them (DDP)."""
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import TorchElasticEnvironment
+    from lightning_fabric.strategies import DDPStrategy
+
+    accelerator = "auto" if learner.device == "auto" else _device(learner.device).type
+    processes = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    if processes == 1:
+        return Fabric(accelerator=accelerator, devices=1, precision=_precision(learner))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    # Buffers (batch norm, banks, queues) are kept alike by the parts themselves. Some systems leave weights unused in a step.
+    environment = TorchElasticEnvironment()
+    strategy = DDPStrategy(forward_sync_buffers=False, find_unused_parameters=True, cluster_environment=environment)
+    fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=processes // here, strategy=strategy, precision=_precision(learner))
+    fabric.launch()
+    return fabric
 
 
 def _precision(learner: Learner) -> str:

@@ -4,18 +4,18 @@ The rows stand in `papers.toml`. A system's committed result is `docs/reproducti
 `unlabeled/reproductions/<slug>.json`; two of its fields are read here:
 
     {"claims": [{"verdict": "holds" | "fails" | "not shown at this scale", ...}, ...],
-     "code": {"unlabeled/methods/siamese/simsiam.py": "<sha256 of that file when it was measured>", ...}, ...}
+     "code": {"unlabeled/methods/siamese/simsiam.py": "<sha256 of the definitions it used when it was measured>", ...}, ...}
 """
 
-import hashlib
 import json
 import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
+
+from unlabeled.reproduce.code import fingerprint
 
 PACKAGE = Path(__file__).resolve().parent
 STATES = ("works", "partly", "not yet")
@@ -52,11 +52,10 @@ def systems(*, foundations: bool = False, package: Path = PACKAGE, results: Path
     """
     rows = tomllib.loads((PACKAGE / "papers.toml").read_text(encoding="utf-8"))["system"]
     results = results or results_folder(package)
-    sha256 = cache(file_hash)  # systems share modules: each file is read once
     chosen = []
     for row in rows:
         if row.get("foundation", False) == foundations:
-            state, why = _state(row, package, results, sha256)
+            state, why = _state(row, package, results)
             chosen.append(System(**row, state=state, why=why))
     return chosen
 
@@ -65,11 +64,6 @@ def results_folder(package: Path = PACKAGE) -> Path:
     """Where the committed results lie: in the clone's docs/ when the package runs from a clone, else inside the package."""
     clone = package.parents[1] / "docs" / "reproductions"
     return clone if package.parent.name == "src" and clone.is_dir() else package / "reproductions"
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal; empty when there is no such file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def format_table(rows: Iterable[System], *, width: int = 140) -> str:
@@ -92,7 +86,7 @@ def as_json(rows: Iterable[System]) -> str:
     return json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)
 
 
-def _state(row: dict, package: Path, results: Path, sha256) -> tuple[str, str]:
+def _state(row: dict, package: Path, results: Path) -> tuple[str, str]:
     if not _defines(row["module"], row["name"], package):
         return "not yet", ""
     path = results / f"{row['slug']}.json"
@@ -104,7 +98,7 @@ def _state(row: dict, package: Path, results: Path, sha256) -> tuple[str, str]:
     except (ValueError, KeyError, TypeError):
         return "partly", f"{path.name} is not a result file"
     holds = f"{verdicts.count('holds')} of {len(verdicts)} claims hold"
-    if not code or any(sha256(package.parent / file) != measured for file, measured in code.items()):
+    if not code or code != fingerprint(row["slug"], package):
         return "partly", f"{holds}, measured on older code"
     return ("works" if verdicts and set(verdicts) == {"holds"} else "partly"), holds
 

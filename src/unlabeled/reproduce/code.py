@@ -33,9 +33,12 @@ def fingerprint_of(module: str, name: str, package: Path = PACKAGE) -> dict[str,
 
 def _hashes(roots: list[tuple[str, str | None]], package: Path) -> dict[str, str]:
     seen: dict[tuple[str, str], str] = {}
-    todo = list(roots)
+    todo, visited = list(roots), set()
     while todo:
         module, name = todo.pop()
+        if (module, name) in visited:
+            continue
+        visited.add((module, name))
         found = _module(module, package)
         if found is None:
             continue
@@ -97,14 +100,15 @@ def _parsed(module: str, path: Path, changed: int, package: Path):
             names = [target.id for target in targets if isinstance(target, ast.Name)]
         else:
             continue
+        counted: ast.AST = node
         if module == "unlabeled.learner":
-            if names != ["Learner"]:
+            if not (isinstance(node, ast.ClassDef) and node.name == "Learner"):
                 continue
-            node = ast.Module([part for part in node.body if isinstance(part, ast.AnnAssign)], [])  # type: ignore[union-attr]
-        inside = [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
+            counted = ast.Module([part for part in node.body if isinstance(part, ast.AnnAssign)], [])
+        inside = [n for n in ast.walk(counted) if isinstance(n, ast.Import | ast.ImportFrom)]
         direct = [target for one in inside for target in _imported(one, module, path, package).values()]
-        uses = sorted({n.id for n in ast.walk(node) if isinstance(n, ast.Name)})
-        definitions |= dict.fromkeys(names, (_text(node), uses, direct))
+        uses = sorted({n.id for n in ast.walk(counted) if isinstance(n, ast.Name)})
+        definitions |= dict.fromkeys(names, (_text(counted), uses, direct))
     return definitions, imports
 
 

@@ -136,17 +136,19 @@ class Lab:
         table: Arms = {}
         for name, arm in arms.items():
             if isinstance(arm, tuple):
-                table[name] = self.score(*arm, metrics=metrics)
+                table[name] = self.score(arm[0], arm[1], metrics)
                 continue
             fitted = self.fit(arm)
             self.costs[name] = getattr(fitted, "cost_", {})
-            table[name] = self.score(*self.vectors(fitted), metrics=metrics)
+            Z, Z_test = self.vectors(fitted)
+            table[name] = self.score(Z, Z_test, metrics)
         if baselines:
             first = next((arm for arm in arms.values() if isinstance(arm, Learner)), None)
             if first is not None:
-                table["untrained"] = self.score(*self.vectors(self.untrained(first)), metrics=metrics)
-            raw = self.raw()
-            table["raw"] = self.remember("raw", [*raw, self.y, self.y_test, self.seed, *metrics], lambda: self.score(*raw, metrics=metrics))
+                Z, Z_test = self.vectors(self.untrained(first))
+                table["untrained"] = self.score(Z, Z_test, metrics)
+            A, B = self.raw()
+            table["raw"] = self.remember("raw", [A, B, self.y, self.y_test, self.seed, *metrics], lambda: self.score(A, B, metrics))
         for name, scores in table.items():
             self.say(f"{name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in scores.items()))
         return table
@@ -174,8 +176,8 @@ class Lab:
         if self.cache is None:
             import tempfile
 
-            with tempfile.TemporaryDirectory() as folder:
-                yield Path(folder)
+            with tempfile.TemporaryDirectory() as throwaway:
+                yield Path(throwaway)
             return
         key = hashlib.sha256(json.dumps([FORMAT, name, describe(parts)], sort_keys=True).encode()).hexdigest()[:24]
         folder = self.cache / f"{name}-{key}"

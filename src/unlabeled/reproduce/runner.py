@@ -117,7 +117,7 @@ def reproduce_all(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     # One process a system and seed: they share trained arms through the cache, and the last one finds everything there.
-    queue = [(name, seed) for seed in seeds for name in todo]
+    queue: list[tuple[str, int | None]] = [(name, seed) for seed in seeds for name in todo]
     running: dict[subprocess.Popen, tuple[str, int | None]] = {}
     left = {name: len(seeds) for name in todo}
     failed: list[str] = []
@@ -129,7 +129,7 @@ def reproduce_all(
             while queue and len(running) < jobs:
                 name, seed = queue.pop(0)
                 asked = ["--seeds", ",".join(map(str, seeds))] if seed is None else ["--seeds", str(seed)]
-                target = ["--json", str(folder / f"{name}.json")] if seed is None else []
+                target: list[str] = ["--json", str(folder / f"{name}.json")] if seed is None else []
                 command = [sys.executable, "-m", "unlabeled", "reproduce", name, *asked, *target, "--quiet"]
                 process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
                 running[process] = (name, seed)
@@ -147,13 +147,12 @@ def reproduce_all(
                 done.append((name, seed))
                 if seed is None:
                     result = read(name, folder) or {}
-                    say(
-                        f"{name}: {summary(result)}  ({len(done)} of {len(todo) * (len(seeds) + 1)}, {(time.monotonic() - started) / 60:.0f} min)"
-                    )
+                    minutes = (time.monotonic() - started) / 60
+                    say(f"{name}: {summary(result)}  ({len(done)} of {len(todo) * (len(seeds) + 1)} parts, {minutes:.0f} min)")
                 else:
                     left[name] -= 1
                     if not left[name] and name not in failed:
-                        queue.insert(0, (name, None))  # type: ignore[arg-type]
+                        queue.insert(0, (name, None))
     finally:
         for process in running:
             process.terminate()
