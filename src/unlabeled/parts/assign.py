@@ -69,7 +69,14 @@ def blocks(X: np.ndarray, width: int = 0) -> Iterator[Tensor]:
 
 
 def sinkhorn(
-    scores: Tensor, eps: float = 1.0, iters: int = 3, *, row_mass: Tensor | None = None, col_mass: Tensor | None = None, tol: float = 0.0
+    scores: Tensor,
+    eps: float = 1.0,
+    iters: int = 3,
+    *,
+    row_mass: Tensor | None = None,
+    col_mass: Tensor | None = None,
+    tol: float = 0.0,
+    absorb: int = 1,
 ) -> Tensor:
     """The transport plan exp(scores / eps) scaled to given row and column sums; the rows (examples) are scaled last.
 
@@ -77,23 +84,32 @@ def sinkhorn(
     n / k each: every column gets its equal share. Both must add up alike. iters sweeps (columns, then rows), or fewer
     once no column sum is further than `tol` (relative) from its mass. Row sums are exact, column sums after enough sweeps.
     In the log domain, in the dtype of `scores` (at least float32); differentiable. Cuturi, 2013, arXiv:1306.0895.
+    absorb: only every so-manieth sweep is in the log domain, and held against `tol`; those between are matrix-vector products,
+    ten times as fast where hundreds are needed (Schmitzer, 2016, arXiv:1610.06519). Take float64 then.
     """
     if scores.ndim != 2:
         raise ValueError(f"scores must be [n, k], got {tuple(scores.shape)}")
-    if not eps > 0 or iters < 1:
-        raise ValueError(f"eps must be positive and iters at least 1, got {eps!r} and {iters!r}")
+    if not eps > 0 or iters < 1 or absorb < 1:
+        raise ValueError(f"eps must be positive, iters and absorb at least 1, got {eps!r}, {iters!r} and {absorb!r}")
     log_q = (scores if scores.dtype == torch.float64 else scores.float()) / eps
     n, k = log_q.shape
     rows = torch.zeros_like(log_q[:, 0]) if row_mass is None else row_mass.to(log_q).log()
     columns = torch.full_like(log_q[0], math.log(n / k)) if col_mass is None else col_mass.to(log_q).log()
     if abs(float(rows.exp().sum() / columns.exp().sum()) - 1) > 1e-3:
         raise ValueError(f"row_mass adds up to {float(rows.exp().sum()):g}, col_mass to {float(columns.exp().sum()):g}: wanted the same")
-    for sweep in range(iters):
+    for sweep in range(0, iters, absorb):
         total = log_q.logsumexp(dim=0)
         if tol and sweep and float((total - columns).expm1().abs().max()) <= tol:
             break
         log_q = log_q + (columns - total)
         log_q = log_q + (rows[:, None] - log_q.logsumexp(dim=1, keepdim=True))
+        between = min(absorb, iters - sweep) - 1
+        if between:
+            q, left = log_q.exp(), torch.ones_like(log_q[:, 0])
+            for _ in range(between):
+                right = columns.exp() / (left @ q)
+                left = rows.exp() / (q @ right)
+            log_q = log_q + left.log()[:, None] + right.log()
     return log_q.exp()
 
 

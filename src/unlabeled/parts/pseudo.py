@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from unlabeled.errors import InputError
 from unlabeled.parts.assign import kmeans
-from unlabeled.parts.gather import same_on_every_rank
+from unlabeled.parts.gather import gather_rows, same_on_every_rank
+from unlabeled.parts.losses import unit
+from unlabeled.parts.memory import Bank
 from unlabeled.parts.whiten import Whitening
 
 
@@ -53,6 +55,64 @@ class PseudoLabels(nn.Module):
 
     def order(self, n: int, generator: torch.Generator) -> Tensor:
         return uniform_over(self.labels, n, generator)
+
+
+class ClusterMemory(nn.Module):
+    """A feature and a label for every example, a centroid for every cluster; all features and centroids of unit length.
+
+    momentum: weight of the NEW feature in a row, as in the authors' code. smallest: clusters of fewer examples are dissolved.
+    """
+
+    labels: Tensor
+    centroids: Tensor
+
+    def __init__(self, n: int, k: int, dim: int, momentum: float, smallest: int):
+        super().__init__()
+        self.bank, self.smallest = Bank(n, dim, momentum=1 - momentum), smallest
+        self.register_buffer("labels", torch.zeros(n, dtype=torch.long))
+        self.register_buffer("centroids", torch.zeros(k, dim))
+
+    @property
+    def sizes(self) -> Tensor:
+        return self.labels.bincount(minlength=len(self.centroids))
+
+    def start(self, features: Tensor, seed: int) -> None:
+        """k-means on the features [n, dim] of all examples."""
+        self.bank.rows.copy_(same_on_every_rank(unit(features)))
+        found = kmeans(self.bank.rows, len(self.centroids), metric="cosine", seed=seed, iters=20)
+        self.labels.copy_(same_on_every_rank(torch.from_numpy(found.labels).to(self.labels.device)))
+        self.recentre()
+
+    def update(self, index: Tensor, features: Tensor) -> None:
+        """The batch's features move their rows, and each takes the label of the nearest centroid."""
+        self.bank.update(index, features)
+        everyone = gather_rows(index)
+        self.labels[everyone] = (self.bank.rows[everyone] @ self.centroids.T).argmax(dim=1)
+
+    def recentre(self, *clusters: int) -> None:
+        """Centroids of these clusters (of all, if none is named): the mean of their members' features. Empty ones stay."""
+        sums = torch.zeros_like(self.centroids).index_add_(0, self.labels, self.bank.rows)
+        full = self.sizes > 0
+        if clusters:
+            full &= torch.zeros_like(full).index_fill_(0, torch.tensor(clusters, device=full.device), True)
+        self.centroids[full] = unit(sums[full])
+
+    def mend(self) -> None:
+        """Members of small clusters join the nearest other one; each freed number takes half of the largest cluster."""
+        small = self.sizes < self.smallest
+        if not small.any() or small.all():
+            return
+        homeless = small[self.labels].nonzero().flatten()
+        nearness = (self.bank.rows[homeless] @ self.centroids.T).masked_fill(small, -torch.inf)
+        self.labels[homeless] = nearness.argmax(dim=1)
+        for free in small.nonzero().flatten().tolist():
+            largest = int(self.sizes.argmax())
+            members = (self.labels == largest).nonzero().flatten()
+            half = torch.from_numpy(kmeans(self.bank.rows[members], 2, metric="cosine", iters=20).labels).to(members.device) == 1
+            if half.all() or not half.any():  # all alike
+                half = torch.arange(len(members), device=members.device) % 2 == 1
+            self.labels[members[half]] = free
+            self.recentre(largest, free)
 
 
 def groups(wanted: int, n: int, name: str = "clusters") -> int:
