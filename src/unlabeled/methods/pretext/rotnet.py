@@ -46,14 +46,21 @@ class RotNet(Learner):
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
         turned, labels = turn(batch.views[0], self.angles)
-        return F.cross_entropy(net.classify(net.encode(turned)), labels)
+        return F.cross_entropy(self.turn_logits(net, net.encode(turned)).float(), labels)
 
     def embed(self, net: Net, x: Tensor) -> Tensor:
         return super().embed(net, x) if self.layer is None else net.encode.layers(x)[self.layer - 1]
 
+    def turn_logits(self, net: Net, features: Tensor) -> Tensor:
+        """[n, width] -> [n, len(angles)]."""
+        return net.classify(features)
+
     def fit(self, X: Any, y: Any = None, **options: Any) -> Self:
         super().fit(X, y, **options)
-        if self.loss_curve_ and self.loss_curve_[-1] > 0.99 * math.log(len(self.angles)):
+        items, chance = self._items(X, reset=False), 1 / len(self.angles)
+        sample = items.subset(np.unique(np.linspace(0, len(items) - 1, 500).astype(np.int64)))
+        noise = math.sqrt(chance * (1 - chance) / (len(sample) * len(self.angles)))
+        if self.loss_curve_ and self.rotation_accuracy(sample) < chance + 2 * noise:
             warnings.warn("turns are told no better than by chance: have the pictures an upright, was it trained enough?", stacklevel=2)
         return self
 
@@ -64,7 +71,7 @@ class RotNet(Learner):
         with torch.inference_mode():
             for index in batches(np.arange(len(source)), 128):
                 turned, labels = turn(source.batch(index), self.angles)
-                right.append((self.net_.classify(self.net_.encode(turned)).argmax(dim=1) == labels).float().view(-1, len(index)))
+                right.append((self.turn_logits(self.net_, self.net_.encode(turned)).argmax(dim=1) == labels).float().view(-1, len(index)))
         return float(torch.cat(right, dim=1).mean())
 
 
