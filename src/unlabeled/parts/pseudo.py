@@ -22,6 +22,7 @@ from unlabeled.parts.whiten import Whitening
 class PseudoLabels(nn.Module):
     """A label for every example, int64 [n], and the linear classifier that learns to predict it. Saved in checkpoints.
 
+    norm: features are standardised over the batch first, so that a classifier that starts anew learns within a few dozen steps.
     `rounds` counts how often the labels were set (0: never yet), `epochs` is for a method's own count of them.
     """
 
@@ -29,8 +30,9 @@ class PseudoLabels(nn.Module):
     rounds: Tensor
     epochs: Tensor
 
-    def __init__(self, n: int, classes: int, width: int):
+    def __init__(self, n: int, classes: int, width: int, norm: bool = False):
         super().__init__()
+        self.norm = nn.BatchNorm1d(width, affine=False) if norm else nn.Identity()
         self.classify = nn.Linear(width, classes)
         self.register_buffer("labels", torch.zeros(n, dtype=torch.long))
         self.register_buffer("rounds", torch.zeros((), dtype=torch.long))
@@ -42,7 +44,7 @@ class PseudoLabels(nn.Module):
 
     def forward(self, features: Tensor, index: Tensor) -> Tensor:
         """Cross-entropy of features [m, width] with the labels of the examples `index` [m]."""
-        return F.cross_entropy(self.classify(features).float(), self.labels[index])
+        return F.cross_entropy(self.classify(self.norm(features)).float(), self.labels[index])
 
     @torch.no_grad()
     def relabel(self, labels: Any, *, seed: int | None) -> None:

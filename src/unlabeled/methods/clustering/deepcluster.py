@@ -24,11 +24,11 @@ class DeepCluster(Learner):
     """
 
     clusters: int = 100  # at most; every one has five examples on average at least
-    refresh: int = 1  # epochs between two clusterings
+    refresh: int = 3  # epochs between two clusterings; the paper: 1, but of 5000 steps, in which a new classifier learns much
     pca: int | None = 256  # principal axes that are whitened before k-means
 
     def build(self, encoder: nn.Module) -> Net:
-        return Net(encode=encoder, pseudo=PseudoLabels(self.n_items_, groups(self.clusters, self.n_items_), encoder.width))
+        return Net(encode=encoder, pseudo=PseudoLabels(self.n_items_, groups(self.clusters, self.n_items_), encoder.width, norm=True))
 
     def default_views(self, kind: str) -> Any:
         return views_for(kind, views=1)

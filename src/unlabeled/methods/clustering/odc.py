@@ -45,7 +45,8 @@ class OnlineDeepClustering(Learner):
             )
         k = groups(self.clusters, self.n_items_)
         memory = ClusterMemory(self.n_items_, k, self.dim, self.momentum, min(self.min_cluster, self.n_items_ // (2 * k)))
-        neck = nn.Sequential(mlp(encoder.width, self.hidden, self.dim), nn.ReLU())
+        # The paper's neck ends in a ReLU. A norm instead takes out what all examples share, which else drowns what tells them apart.
+        neck = mlp(encoder.width, self.hidden, self.dim, last="norm")
         net = Net(encode=encoder, neck=neck, classify=nn.Linear(self.dim, k), memory=memory)
         net.register_buffer("step", torch.zeros((), dtype=torch.long))
         return net
@@ -55,7 +56,10 @@ class OnlineDeepClustering(Learner):
 
     def before_epoch(self, net: Net, data: Source) -> None:
         if int(net.step) == 0:
-            net.memory.start(outputs(net, lambda x: net.neck(net.encode(x)), data), draw(self.seed, 0))
+            features = outputs(net, lambda x: net.neck(net.encode(x)), data)
+            # The statistics of the neck's norm are not yet those of the data: here are the data's own.
+            features = (features - features.mean(dim=0)) / features.std(dim=0).clamp(min=1e-6)
+            net.memory.start(features, draw(self.seed, 0))
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
         batch.features = net.neck(net.encode(batch.views[0]))  # type: ignore[attr-defined]

@@ -34,11 +34,11 @@ class SwAV(Learner):
     prototypes: int = 100  # some times more than there are kinds of things
     dim: int = 64  # width of the projection
     hidden: int = 256
-    eps: float = 0.05  # how soft the codes are
+    eps: float = 0.03  # how soft the codes are; the paper: 0.05. Where the loss stays near log(prototypes), lower it
     sinkhorn_iters: int = 3  # 0: each code is a plain softmax, and nothing keeps all examples from one prototype
     temperature: float = 0.1
     coded: int = 2  # the first so many views give codes; the others, small crops, only predict them
-    queue: int = 1024  # earlier projections that share in the balancing, for batches not much larger than `prototypes`; 0: none
+    queue: int = 0  # so many earlier projections share in the balancing: for batches smaller than `prototypes`
     queue_start: float = 0.25  # share of the training after which the queue is used
     freeze: float = 0.05  # share of the training in which the prototypes stay as they began
 
