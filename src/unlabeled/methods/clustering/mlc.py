@@ -1,0 +1,145 @@
+"""MLC: manifold linearizing and clustering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlabeled.errors import InputError
+from unlabeled.learner import Batch, Learner, Net, Source
+from unlabeled.parts.assign import kmeans, sinkhorn
+from unlabeled.parts.gather import gather_rows
+from unlabeled.parts.heads import mlp
+from unlabeled.parts.losses import coding_rate, negative_cosine, unit
+from unlabeled.parts.pseudo import outputs
+
+WHOLE_SET = 5_000  # examples whose membership is clustered at once; the others go to the nearest subspace
+SWEEPS = 5  # of Sinkhorn: row and column sums are then right within 1e-3
+
+
+@dataclass(kw_only=True, eq=False)
+class MLC(Learner):
+    """Clusters, and a representation in which each is a linear subspace nearly orthogonal to the others.
+
+    Ding, Tong, Chan, Dai, Ma and Haeffele, 2023, "Unsupervised Manifold Linearizing and Clustering", arXiv:2301.01805.
+    Two heads stand on the encoder, features z and cluster codes c, unit rows [n, dim]. All z together shall need many bits,
+    those that a soft doubly stochastic membership G [n, n], from |c c^T|, holds together few: minimise -R(z) + R_c(z, G) +
+    gamma/2 |G|^2. First, for `warm` of the steps, z alone learns to need many bits and not to change with the view; its head
+    then starts the cluster head. The paper: batches of 1000 to 2000, dim 128, SGD with rates of their own for the heads.
+
+    transform gives z; `labels_`: int64 [n]; `subspaces_`: float32 [n_clusters, dim, rank], orthonormal columns.
+    """
+
+    n_clusters: int = 10
+    dim: int = 64
+    hidden: int = 256
+    eps2: float = 0.1  # squared error up to which a row is coded
+    eta: float = 0.175  # temperature of the membership
+    gamma: float = 0.05
+    warm: float = 0.5  # share of the steps that goes to the features alone; 0: the cluster head starts at random
+    invariance: float = 50.0  # weight of the views' agreement in those steps
+    expansion: float = 1.0  # weight of R(z); with 0 the features collapse
+    rank: int = 8  # of the subspaces that new examples are assigned by
+    clip: float | None = 1.0
+    whiten: float | None = 0.0
+
+    def build(self, encoder: Any) -> Net:
+        if not 2 <= self.n_clusters <= max(self.n_items_, 2) or not 0 <= self.warm <= 1 or not 1 <= self.rank <= self.dim:
+            wanted = f"n_clusters from 2 to the {self.n_items_} examples, warm from 0 to 1, rank from 1 to dim"
+            raise InputError(f"wanted {wanted}, got {self.n_clusters!r}, {self.warm!r}, {self.rank!r}")
+        for name in ("eps2", "eta"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be positive, got {getattr(self, name)!r}")
+        features, clusters = (mlp(encoder.width, self.hidden, self.dim) for _ in range(2))
+        net = Net(encode=encoder, features=features, clusters=clusters)
+        net.register_buffer("step", torch.zeros((), dtype=torch.long))
+        net.register_buffer("labels", torch.full((self.n_items_,), -1))
+        net.register_buffer("subspaces", torch.zeros(self.n_clusters, self.dim, self.rank))
+        return net
+
+    def loss(self, net: Net, batch: Batch) -> Tensor:
+        h = [net.encode(view) for view in batch.views]
+        z = [unit(net.features(rows)) for rows in h]
+        if int(net.step) < self.warm * self.steps_:
+            mean = gather_rows(torch.stack(z).mean(dim=0))
+            return self.invariance * (1 + negative_cosine(z[0], z[-1])) - self.expansion * coding_rate(mean, self.eps2)
+        everyone, c = gather_rows(torch.cat(z)), gather_rows(torch.cat([unit(net.clusters(rows)) for rows in h]))
+        g = membership(c, self.eta)
+        apart = (coding_rate(everyone, self.eps2, g.T) * g.sum(dim=0)).mean()  # every example has a cluster of its own: its column
+        return apart - self.expansion * coding_rate(everyone, self.eps2) + self.gamma / 2 * g.square().sum()
+
+    def after_step(self, net: Net, batch: Batch) -> None:
+        before = int(net.step)
+        net.step += 1
+        if before < self.warm * self.steps_ <= before + 1:
+            net.clusters.load_state_dict(net.features.state_dict())
+
+    def embed(self, net: Net, x: Tensor) -> Tensor:
+        return unit(net.features(net.encode(x)))
+
+    def fit(self, X: Any, y: Any = None, **options: Any) -> Self:
+        """As `Learner.fit`; then the membership of all examples (of 5,000, if there are more) is cut into clusters."""
+        super().fit(X, y, **options)
+        items = self._items(X, reset=False)
+        some = np.sort(np.random.default_rng(self.seed).permutation(len(items))[:WHOLE_SET])
+        part, z = items if len(some) == len(items) else items.subset(some), torch.from_numpy(self.transform(items))
+        labels = spectral(self.membership(part), self.n_clusters, self.seed)
+        self.net_.subspaces.copy_(torch.stack([_subspace(z[some][labels == k], self.rank) for k in range(self.n_clusters)]))
+        self.net_.labels.copy_(torch.from_numpy(self._nearest(z)))
+        self.net_.labels[torch.from_numpy(some)] = torch.from_numpy(labels)
+        return self
+
+    def membership(self, X: Any) -> np.ndarray:
+        """How strongly the examples of X belong together: float32 [n, n], rows and columns add up to 1."""
+        items = self._items(X, reset=False)
+        source = Source(items, self.net_.encode, self.inputs_)
+        return membership(outputs(self.net_, lambda x: unit(self.net_.clusters(self.net_.encode(x))), source), self.eta).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The cluster whose subspace holds most of each example's features: int64 [n]."""
+        return self._nearest(torch.from_numpy(self.transform(X)))
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        return self.fit(X).labels_
+
+    def _nearest(self, z: Tensor) -> np.ndarray:
+        return torch.einsum("nd,kdr->nkr", z, self.net_.subspaces).square().sum(dim=2).argmax(dim=1).numpy()
+
+    @property
+    def labels_(self) -> np.ndarray:
+        return self.net_.labels.numpy()
+
+    @property
+    def subspaces_(self) -> np.ndarray:
+        return self.net_.subspaces.numpy()
+
+
+def membership(c: Tensor, eta: float) -> Tensor:
+    """Doubly stochastic [n, n] from unit rows c [n, d]: exp(|c c^T| / eta) with rows and columns scaled to add up to 1."""
+    return sinkhorn((c @ c.T).abs(), eta, SWEEPS)
+
+
+def spectral(affinity: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
+    """k clusters, int64 [n], of a doubly stochastic affinity [n, n]: k-means on its top k eigenvectors, rows of unit length.
+
+    Degrees are all 1, so the affinity is its own normalised form (Ng, Jordan and Weiss, 2001).
+    """
+    from scipy.linalg import eigh
+
+    n = len(affinity)
+    vectors = eigh((affinity + affinity.T) / 2, subset_by_index=[max(0, n - k), n - 1])[1]
+    return kmeans(F.normalize(torch.from_numpy(vectors), dim=1).numpy(), k, seed=seed, n_init=20).labels
+
+
+def _subspace(z: Tensor, rank: int) -> Tensor:
+    """Orthonormal [d, rank] on which the rows z [m, d] lie best; zeros where there are fewer rows than dimensions wanted."""
+    axes = torch.zeros(z.shape[1], rank)
+    if len(z):
+        right = torch.linalg.svd(z, full_matrices=False)[2][:rank]
+        axes[:, : len(right)] = right.T
+    return axes
