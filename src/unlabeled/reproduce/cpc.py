@@ -29,7 +29,7 @@ def load(source: str, seed: int, n_train: int | None, n_test: int | None) -> tup
 
 def run(lab: Lab) -> Arms:
     """`probe`: what was said; `speaker`: who said it (the first again, where only one thing is told)."""
-    common: dict[str, Any] = {"encoder": "auto", "batch_size": 64, "lr": 1e-3, "epochs": lab.setting(20, 300)}
+    common: dict[str, Any] = {"encoder": "auto", "batch_size": 32, "lr": 1e-3, "epochs": lab.setting(6, 300)}
     common |= lab.setting({}, {"dim": 512, "context_dim": 256, "anchors": 48})
     arms = {
         "CPC": lab.learner(CPC, steps=6, **common),
