@@ -63,7 +63,7 @@ REPRODUCTION = Reproduction(
             than="SimCLR",
             metric="collisions",
             lower=True,
-            margin=0.01,
+            margin=0.002,
             role="key ingredient removed",
         ),
         Claim("it learns more than its untrained network has", ours="G-SimCLR", than="untrained", metric="probe", margin=0.02),

@@ -75,7 +75,10 @@ class GSimCLR(SimCLR):
 
 
 def kinds(items: Any, clusters: int, *, seed: int, **settings: Any) -> np.ndarray:
-    """Pseudo-labels, int64 [n]: spherical k-means (others leave tiny clusters of outliers) on the standardised codes of a denoising auto-encoder (settings: `autoencoder.codes`)."""
+    """Pseudo-labels, int64 [n]: k-means on the standardised codes of a denoising auto-encoder (settings: `autoencoder.codes`).
+
+    Spherical: Euclidean k-means leaves clusters of a few outliers, which guided batches would draw again and again.
+    """
     return kmeans(codes(items, seed=seed, **settings), clusters, metric="cosine", seed=seed, n_init=5).labels
 
 
