@@ -5,7 +5,7 @@ from __future__ import annotations
 from sklearn.metrics import normalized_mutual_info_score
 
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
-from unlabeled.reproduce.odc import FollowedDeepCluster
+from unlabeled.reproduce.odc import FollowedDeepCluster, stability
 from unlabeled.views import ImageViews
 
 
@@ -18,14 +18,13 @@ def run(lab: Lab) -> Arms:
         "clustered once": lab.learner(FollowedDeepCluster, **common, refresh=epochs),
     }
     table = lab.compare(arms)
-    history = lab.fit(arms["DeepCluster"]).net_.history.numpy()
+    history = lab.fit(arms["DeepCluster"]).net_.history.numpy()[:: arms["DeepCluster"].refresh]
     half = len(history) // 2
-    # The paper's figures 2a and 2b: how much the clusters know of the classes, and of the clusters one epoch before.
+    # The paper's figures 2a and 2b: how much the clusters know of the classes, and of the clusters before them.
     for name, at in (("first clusters", 0), ("last clusters", -1)):
         table[name] = {"nmi": float(normalized_mutual_info_score(lab.y, history[at]))}
     for name, part in (("first half", history[: half + 1]), ("second half", history[half - 1 :])):
-        pairs = [normalized_mutual_info_score(a, b) for a, b in zip(part[:-1], part[1:], strict=True)]
-        table[name] = {"stability": float(sum(pairs) / len(pairs))}
+        table[name] = {"stability": stability(part)}
     return table
 
 

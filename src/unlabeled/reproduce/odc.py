@@ -44,7 +44,7 @@ class FollowedODC(Followed, OnlineDeepClustering):
 
 
 def stability(history: np.ndarray) -> float:
-    """Mean normalised mutual information of the labels of one epoch with those of the next."""
+    """Mean normalised mutual information of labels [moments, n] of one moment with those of the next."""
     return float(np.mean([normalized_mutual_info_score(a, b) for a, b in zip(history[:-1], history[1:], strict=True)]))
 
 
@@ -61,7 +61,8 @@ def run(lab: Lab) -> Arms:
     for name, learner in arms.items():
         fitted = lab.fit(learner)
         table[name] |= {
-            "stability": stability(fitted.net_.history.numpy()),
+            # DeepCluster's labels stand still between two clusterings: both are compared that many epochs apart.
+            "stability": stability(fitted.net_.history.numpy()[:: DeepCluster.refresh]),
             "clusters": effective(fitted.labels_, learner.clusters),
             "nmi": float(normalized_mutual_info_score(lab.y, fitted.labels_)),
         }
@@ -74,7 +75,9 @@ REPRODUCTION = Reproduction(
     run=run,
     claims=(
         Claim("ODC teaches the network more than it has at random", ours="ODC", than="untrained", metric="probe", margin=0.03),
-        Claim("its labels change less between epochs than DeepCluster's", ours="ODC", than="DeepCluster", metric="stability", margin=0.1),
+        Claim(
+            "its labels change less in as many epochs than DeepCluster's", ours="ODC", than="DeepCluster", metric="stability", margin=0.1
+        ),
         Claim("its features are as good as DeepCluster's", ours="ODC", than="DeepCluster", metric="probe", margin=-0.005),
         Claim("left alone, most clusters die out", ours="small clusters left", than=1 / 3, metric="clusters", lower=True, role="by itself"),
         Claim(
