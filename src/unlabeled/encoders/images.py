@@ -30,12 +30,24 @@ class HuggingFaceImage(nn.Module):
         config: Any = getattr(model.config, "vision_config", model.config)
         self.width = int(config.hidden_sizes[-1] if hasattr(config, "hidden_sizes") else config.hidden_size)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def pixels(self, x: Tensor) -> Tensor:
+        """A batch as the model wants it: three channels, its size, its normalisation."""
         if x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         if self.size and x.shape[-1] != self.size:
             x = F.interpolate(x, size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
-        output = self.model(pixel_values=(x - self.mean) / self.std)
+        return (x - self.mean) / self.std
+
+    def map(self, x: Tensor) -> Tensor:
+        """Features per place, [n, width, h, w]; of a ViT the patch tokens where they belong."""
+        hidden = self.model(pixel_values=self.pixels(x)).last_hidden_state
+        if hidden.ndim == 4:
+            return hidden
+        side = int((hidden.shape[1] - 1) ** 0.5)  # the class token (and registers) come first
+        return hidden[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.model(pixel_values=self.pixels(x))
         pooled = getattr(output, "pooler_output", None)
         return (output.last_hidden_state[:, 0] if pooled is None else pooled).flatten(1)
 

@@ -31,3 +31,8 @@ def same_on_every_rank(x: Tensor) -> Tensor:
     if world() > 1:
         dist.broadcast(x, src=0)
     return x
+
+
+def own_rows(x: Tensor) -> Tensor:
+    """This process's share of x [world * n, ...]: what is drawn for the whole batch is then the same however many processes share it."""
+    return x.chunk(world())[rank()]

@@ -10,17 +10,17 @@ from unlabeled.parts.gather import gather_rows
 
 
 class Queue(nn.Module):
-    """The last `size` unit vectors, first in first out. He et al., 2019, arXiv:1911.05722.
+    """The last `size` vectors, first in first out; unit ones, or with unit=False as they came. He et al., 2019, arXiv:1911.05722.
 
     `vectors` holds only what was added, [min(added, size), dim], oldest first: an empty queue gives no negatives
     rather than random ones. Batches may be of any length.
     """
 
-    def __init__(self, size: int, dim: int):
+    def __init__(self, size: int, dim: int, unit: bool = True):
         super().__init__()
         if size < 1 or dim < 1:
             raise ValueError(f"a queue needs a positive size and dim, got {size} and {dim}")
-        self.size = size
+        self.size, self.unit = size, unit
         self.register_buffer("rows", torch.zeros(size, dim))
         self.register_buffer("added", torch.zeros((), dtype=torch.long))
 
@@ -33,7 +33,8 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def add(self, z: Tensor) -> None:
-        z = gather_rows(F.normalize(z.detach().float(), dim=1))[-self.size :]
+        z = z.detach().float()
+        z = gather_rows(F.normalize(z, dim=1) if self.unit else z)[-self.size :]
         where = (int(self.added) + torch.arange(len(z), device=z.device)) % self.size
         self.rows[where] = z
         self.added += len(z)
