@@ -8,7 +8,7 @@ from torch import Tensor, cat, nn
 
 from unlabeled.learner import Batch, Learner, Net
 from unlabeled.parts.heads import mlp
-from unlabeled.parts.losses import nt_xent
+from unlabeled.parts.losses import negative_cosine, nt_xent
 
 
 @dataclass(kw_only=True, eq=False)
@@ -22,6 +22,7 @@ class SimCLR(Learner):
     dim: int = 128  # width of the projection
     hidden: int = 256
     temperature: float = 0.1
+    negatives: bool = True  # without them only the partners are drawn together, and all vectors may become one
 
     def build(self, encoder: nn.Module) -> Net:
         return Net(encode=encoder, project=mlp(encoder.width, self.hidden, self.dim))
@@ -31,4 +32,6 @@ class SimCLR(Learner):
             z1, z2 = net.project(net.encode(cat(batch.views[:2]))).chunk(2)
         else:
             z1, z2 = (net.project(net.encode(view)) for view in batch.views[:2])
+        if not self.negatives:
+            return negative_cosine(z1, z2) / self.temperature
         return nt_xent(z1, z2, self.temperature)
