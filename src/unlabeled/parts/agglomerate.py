@@ -88,7 +88,7 @@ def merge(X: np.ndarray, graph: Any, labels: np.ndarray, n_clusters: int, *, nea
 
     A cluster a and its nearest, b, go together where affinity(a, b) + contrast * (affinity(a, b) - mean affinity of a to its
     2nd to near-th nearest) is largest; the contrast only counts while there are more than 100. A cluster without any affinity
-    is given to the one with the nearest mean.
+    is given to the one with the nearest mean, the closest such pair first.
     """
     count = int(labels.max()) + 1
     if n_clusters < 1 or count > MOST:
@@ -103,11 +103,11 @@ def merge(X: np.ndarray, graph: Any, labels: np.ndarray, n_clusters: int, *, nea
     for remaining in range(count, n_clusters, -1):
         lonely = np.flatnonzero(alive & (best[:, 0] <= 0))
         if len(lonely):
-            a = int(lonely[0])
-            means = sums / sizes.clip(min=1)[:, None]
-            distance = np.square(means - means[a]).sum(axis=1)
-            distance[~alive], distance[a] = np.inf, np.inf
-            b = int(distance.argmin())
+            squared = np.square(means := sums / sizes.clip(min=1)[:, None]).sum(axis=1)
+            distance = squared[lonely][:, None] + squared - 2 * means[lonely] @ means.T
+            distance[:, ~alive], distance[np.arange(len(lonely)), lonely] = np.inf, np.inf
+            row, b = divmod(int(distance.argmin()), count)
+            a = int(lonely[row])
         else:
             score = best[:, 0].copy()
             if remaining > max(CROWDED, near) and near > 1:
@@ -123,11 +123,11 @@ def merge(X: np.ndarray, graph: Any, labels: np.ndarray, n_clusters: int, *, nea
         sizes[a], sizes[b], alive[b] = sizes[a] + sizes[b], 0, False
         sums[a] += sums[b]
         labels[labels == b] = a
-        row = paths[a] / float(sizes[a]) ** 2 + paths[:, a] / np.square(sizes.clip(min=1).astype(np.float64))
-        row[~alive], row[a] = -np.inf, -np.inf
-        affinity[a], affinity[:, a] = row, row
+        now = paths[a] / float(sizes[a]) ** 2 + paths[:, a] / np.square(sizes.clip(min=1).astype(np.float64))
+        now[~alive], now[a] = -np.inf, -np.inf
+        affinity[a], affinity[:, a] = now, now
         affinity[b], affinity[:, b] = -np.inf, -np.inf
-        stale = np.flatnonzero(alive & (((order == a) | (order == b)).any(axis=1) | (row > best[:, -1])))
+        stale = np.flatnonzero(alive & (((order == a) | (order == b)).any(axis=1) | (now > best[:, -1])))
         stale = np.union1d(stale, [a])
         order[stale], best[stale] = _top(affinity[stale], near)
         best[b] = -np.inf

@@ -30,6 +30,7 @@ class DeeperCluster(RotNet):
     clusters: int = 100  # in all, at most; every one has five examples on average at least
     refresh: int = 3  # epochs between two clusterings
     pca: int | None = 256  # principal axes that are whitened before k-means
+    even: bool = True  # an epoch shows every cluster equally often; False: every picture once
     start: float = 1 / 3  # share of the epochs that are RotNet's alone: plain turns, to begin from
 
     def build(self, encoder: nn.Module) -> Net:
@@ -60,6 +61,8 @@ class DeeperCluster(RotNet):
         net.subs.relabel(labels, seed=seed)  # every W_s starts anew with the clusters, V goes on
 
     def order(self, net: Net, n: int, generator: torch.Generator) -> Tensor:
+        if not self.even:
+            return super().order(net, n, generator)
         return uniform_over(net.supers.labels * net.subs.classes + net.subs.labels, n, generator)
 
     def loss(self, net: Net, batch: Batch) -> dict[str, Tensor]:
