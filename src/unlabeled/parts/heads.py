@@ -42,5 +42,7 @@ class Prototypes(nn.Module):
             raise ValueError(f"prototypes need a positive dim and k, got {dim} and {k}")
         self.weight = nn.Parameter(F.normalize(torch.randn(k, dim), dim=1))
 
-    def forward(self, z: Tensor) -> Tensor:
-        return F.normalize(z.float(), dim=1) @ F.normalize(self.weight, dim=1).T
+    def forward(self, z: Tensor, frozen: bool = False) -> Tensor:
+        """frozen: their gradient is zero, not missing: optimizers and processes that share a batch count on one."""
+        weight = self.weight * 0 + self.weight.detach() if frozen else self.weight
+        return F.normalize(z.float(), dim=1) @ F.normalize(weight, dim=1).T

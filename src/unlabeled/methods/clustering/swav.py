@@ -61,8 +61,7 @@ class SwAV(Learner):
         # One forward pass for all views of one size, as in the paper.
         encoded = cat([net.encode(cat(list(same))) for _, same in groupby(batch.views, key=lambda view: view.shape)])
         z = unit(net.project(encoded)).chunk(len(batch.views))
-        net.prototypes.requires_grad_(int(net.step) >= self.freeze * self.steps_)
-        scores = [net.prototypes(view) for view in z]
+        scores = [net.prototypes(view, frozen=int(net.step) < self.freeze * self.steps_) for view in z]
         batch.projected = [view.detach() for view in z[: self.coded]]  # type: ignore[attr-defined]
         terms = []
         for i in range(min(self.coded, len(z))):
