@@ -262,7 +262,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _reproduce(options: argparse.Namespace) -> None:
     from unlabeled.reproduce import runner
-    from unlabeled.systems import results_folder
+    from unlabeled.systems import results_folder, systems
 
     try:
         seeds = [int(seed) for seed in options.seeds.split(",")]
@@ -279,7 +279,7 @@ def _reproduce(options: argparse.Namespace) -> None:
         for name in chosen:
             runner.reproduction(name)
         failed = runner.reproduce_all(chosen, folder, jobs=options.jobs, seeds=seeds, again=bool(options.systems))
-        print(f"table: {runner.write_overview(folder)}")
+        print(f"table: {runner.write_overview(folder, [*systems(), *systems(foundations=True)])}")
         if failed:
             raise InputError(f"could not be run: {', '.join(failed)}; run one alone to see why")
         return

@@ -55,9 +55,17 @@ class Bank(nn.Module):
         self.momentum = momentum
         self.register_buffer("rows", F.normalize(torch.randn(n, dim), dim=1))
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Cosines of z [m, dim] (normalised here) with every row: [m, n]. Gradients reach z, never the bank."""
-        return F.normalize(z.float(), dim=1) @ self.rows.clone().T
+    def forward(self, z: Tensor, index: Tensor | None = None) -> Tensor:
+        """Cosines of z [m, dim] (normalised here) with every row, [m, n], or with the rows `index` [m, k] alone, [m, k].
+
+        Gradients reach z, never the bank.
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            z = F.normalize(z.float(), dim=1)
+            if index is None or 16 * index.shape[1] > len(self.rows):  # one product with all rows is quicker than picking many
+                every = z @ self.rows.clone().T
+                return every if index is None else every.gather(1, index)
+            return torch.einsum("md,mkd->mk", z, self.rows[index])
 
     @torch.no_grad()
     def update(self, index: Tensor, z: Tensor) -> None:

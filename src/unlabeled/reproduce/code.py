@@ -15,6 +15,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[1]
 COUNTED = ("methods", "parts", "views", "encoders", "tasks", "evaluate", "studies", "reproduce", "learner")
 APART = ("reproduce.harness", "reproduce.claims", "reproduce.runner", "reproduce.sources", "reproduce.code", "parts.gather")
+# Settings of `Learner` that say where it trains, not what.
+WHERE = ("device", "devices", "nodes", "strategy", "precision", "compile")
 SETTINGS = "unlabeled.reproduce.settings"  # what every reproduction is measured with
 
 
@@ -104,7 +106,8 @@ def _parsed(module: str, path: Path, changed: int, package: Path):
         if module == "unlabeled.learner":
             if not (isinstance(node, ast.ClassDef) and node.name == "Learner"):
                 continue
-            counted = ast.Module([part for part in node.body if isinstance(part, ast.AnnAssign)], [])
+            fields = [part for part in node.body if isinstance(part, ast.AnnAssign) and ast.unparse(part.target) not in WHERE]
+            counted = ast.Module(list(fields), [])
         inside = [n for n in ast.walk(counted) if isinstance(n, ast.Import | ast.ImportFrom)]
         direct = [target for one in inside for target in _imported(one, module, path, package).values()]
         uses = sorted({n.id for n in ast.walk(counted) if isinstance(n, ast.Name)})

@@ -263,11 +263,9 @@ def overview(systems: Sequence[Any], folder: Path) -> str:
     return "\n".join([*lines, *details]) + "\n"
 
 
-def write_overview(folder: Path) -> Path:
-    """Generate README.md from the results in the folder."""
-    from unlabeled.systems import systems
-
-    write_text(folder / "README.md", overview([*systems(), *systems(foundations=True)], folder))
+def write_overview(folder: Path, systems: Sequence[Any]) -> Path:
+    """Generate README.md from the results in the folder, in the order of the systems (rows of papers.toml)."""
+    write_text(folder / "README.md", overview(systems, folder))
     return folder / "README.md"
 
 
