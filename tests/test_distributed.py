@@ -18,13 +18,14 @@ STEPS = 2
 
 @dataclass(frozen=True)
 class Still:
-    """Views without chance: the picture and its mirror, or what a method's own views are with the generator held still."""
+    """Views without chance: the picture, its mirrors, a darker one; their boxes are the whole picture."""
 
     views: int = 2
 
     def __call__(self, images, generator=None):
         x = images.permute(0, 3, 1, 2).float() / 255
-        return [x, x.flip(3), x.flip(2), x * 0.5][: self.views]
+        views = [x, x.flip(3), x.flip(2), x * 0.5][: self.views]
+        return views, {"boxes": [torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(len(x), 4)] * len(views)}
 
 
 class Small(nn.Module):
@@ -43,21 +44,33 @@ class Small(nn.Module):
         return self.map(x).mean(dim=(2, 3))
 
 
-# What these draw inside `loss` or need of the pictures differs by process, so only their finite, equal weights are looked at.
 SETTINGS = {
     "simclr": {},
-    "simsiam": {},
-    "vicreg": {},
-    "moco-v2": {"queue": 16},
+    "moco-v2": {"queue": 16, "splits": 1},  # keys are normalised in parts of what a process has, so the parts differ
+    "moco-dual-hard": {"queue": 16, "splits": 1, "choose_after": 0.0},
     "instance-discrimination": {},
+    "invariance-propagation": {"k": 2, "positives": 3, "background": 8, "start": 0.0},
     "decoupled-uniformity": {},
+    "triplet-network": {"dropout": 0.0},
+    "matryoshka": {"objective": "simclr", "dims": (4, 8)},
     "swav": {"prototypes": 6},
+    "sela": {"clusters": 4, "heads": 2},
+    "odc": {"clusters": 4, "dim": 4, "min_cluster": 2},
+    "deepcluster": {"clusters": 4, "pca": None},
+    "deepercluster": {"clusters": 4, "super_clusters": 2, "pca": None, "even": False, "start": 0.0},
+    "simsiam": {},
     "byol": {},
     "barlow-twins": {},
+    "vicreg": {},
+    "dino": {"prototypes": 16},
     "lejepa": {},
+    "pixpro": {},
+    "obow": {"words": 16},
+    "rotnet": {},
+    "jigclu": {"views": 4},
+    "mae": {},
+    "lfr": {},
 }
-
-
 if "ONLY" in os.environ:
     SETTINGS = {k: v for k, v in SETTINGS.items() if k in os.environ["ONLY"].split(",")}
 
@@ -85,7 +98,15 @@ def _one(name, start):
     encoder.load_state_dict(start)
     settings = dict(SETTINGS[name])
     learner = method(name)(
-        encoder=encoder, views=Still(), batch_size=16, epochs=STEPS // 2, optimizer="sgd", lr=0.05, warmup=0, device="cpu", **settings
+        encoder=encoder,
+        views=Still(settings.pop("views", 2)),
+        batch_size=16,
+        epochs=STEPS // 2,
+        optimizer="sgd",
+        lr=0.05,
+        warmup=0,
+        device="cpu",
+        **settings,
     )
     return learner.fit(pictures())
 
@@ -110,7 +131,7 @@ def test_two_processes_take_the_steps_of_one(shared, name):
         assert np.array_equal(first[key], second[key]) or np.allclose(first[key], second[key], atol=1e-6), key
         np.testing.assert_allclose(first[key], value.numpy(), atol=2e-4, rtol=1e-3, err_msg=key)
     curves = [json.loads((shared / f"{name}-{process}.json").read_text()) for process in (0, 1)]
-    assert curves[0] == pytest.approx(alone.loss_curve_, abs=1e-4) and curves[0] == pytest.approx(curves[1])
+    assert curves[0] == pytest.approx(alone.loss_curve_, abs=1e-4, rel=1e-4) and curves[0] == pytest.approx(curves[1])
 
 
 def test_shared_batch_norm_alone_is_batch_norm():

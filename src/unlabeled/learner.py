@@ -479,11 +479,10 @@ class _Training:
 
     def _one(self, index: np.ndarray) -> float:
         """One step on the examples `index`."""
-        index = np.array_split(index, world())[rank()]
         seed = zlib.crc32(f"{self.learner.seed}/{self.step}{f'/{rank()}' if rank() else ''}".encode())
         torch.manual_seed(seed)
         generator = torch.Generator(self.fabric.device).manual_seed(seed)
-        index = np.sort(index)  # sorted: a memory map is read front to back
+        index = np.array_split(np.sort(index), world())[rank()]  # sorted: a memory map is read front to back
         views = self.views(self.source.take(index), generator)
         views, more = views if isinstance(views, tuple) else (views, {})
         batch = Batch(views, torch.from_numpy(index).to(self.fabric.device), **more)

@@ -34,5 +34,5 @@ def same_on_every_rank(x: Tensor) -> Tensor:
 
 
 def own_rows(x: Tensor) -> Tensor:
-    """This process's share of x [world * n, ...]: what is drawn for the whole batch is then the same however many processes share it."""
-    return x.chunk(world())[rank()]
+    """This process's share of rank 0's x [world * n, ...]: what is drawn for the whole batch is the same however many share it."""
+    return same_on_every_rank(x).chunk(world())[rank()]

@@ -39,10 +39,11 @@ class TripletNetwork(Learner):
 
     The paper draws 640,000 fresh triplets an epoch and runs the network on all three members; here they are drawn among the
     members of a batch, so each picture runs once. Its settings: three conv-pool layers and a last one of 128 filters,
-    dropout, optimizer="sgd", lr=0.5 reduced on plateaus. `active_` is the share of triplets of the last step with d+ > d- - 1.
+    dropout 0.5, optimizer="sgd", lr=0.5 reduced on plateaus. `active_` is the share of triplets of the last step with d+ > d- - 1.
     """
 
     dim: int = 128
+    dropout: float = 0.5  # share of the encoder's features that is left out in training
     groups: str | None = None  # a column of the items; None: the views of an item are its group
     objective: str = "ratio"  # or "margin" (FaceNet's hinge), or "siamese" (pairs, Hadsell et al., 2006: the paper's baseline)
     mining: str = "random"  # or "semi_hard": the nearest stranger that is farther than the partner
@@ -55,7 +56,10 @@ class TripletNetwork(Learner):
     def build(self, encoder: nn.Module) -> Net:
         if self.objective not in LOSSES or self.mining not in MININGS:
             raise InputError(f"objective is one of {LOSSES} and mining of {MININGS}, got {self.objective!r} and {self.mining!r}")
-        return Net(encode=encoder, project=nn.Linear(encoder.width, self.dim), groups=Groups(self.n_items_))
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout is a share of the features, wanted 0 <= dropout < 1, got {self.dropout!r}")
+        project = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(encoder.width, self.dim))
+        return Net(encode=encoder, project=project, groups=Groups(self.n_items_))
 
     def embed(self, net: Net, x: Tensor) -> Tensor:
         return net.project(net.encode(x))

@@ -79,7 +79,7 @@ class JigClu(Learner):
         n = len(pieces) // places
         # One permutation over the whole batch: a montage's cells come from different pictures.
         order = torch.randperm(len(pieces)) if self.mixed else _within(n, places)
-        order = own_rows(same_on_every_rank(order.to(pieces.device)))
+        order = own_rows(order.to(pieces.device))
         montage = pieces[order].unflatten(0, (-1, m, m)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
         cells = F.adaptive_avg_pool2d(feature_map(net.encode, montage), m)
         h = cells.permute(0, 2, 3, 1).flatten(0, 2)  # piece by piece, in the order of `order`
