@@ -108,8 +108,8 @@ DEFAULT = {"image": "conv4", "text": "ngrams", "vector": "mlp", "table": "mlp"}
 def encoder(which: str | nn.Module, inputs: Inputs) -> nn.Module:
     """A network with a `width`, for data described by `inputs`.
 
-    which: "auto", a name (conv4, conv5, conv5-dense, resnet18, resnet50, vit, ngrams, minilm, mlp, identity), a Hugging Face model folder or
-    id, or any nn.Module that maps a batch to [n, width]. Raises InputError when it doesn't suit the data or can't be had.
+    which: "auto", a name (conv4, conv5, conv5-dense, resnet18, resnet50, vit, ngrams, minilm, mlp, identity), a Hugging Face
+    model folder or id, or any nn.Module that maps a batch to [n, width]. Raises InputError when it doesn't suit the data or can't be had.
     """
     if isinstance(which, nn.Module):
         return _with_width(which, inputs)

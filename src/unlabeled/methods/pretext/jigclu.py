@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net
 from unlabeled.parts.dense import feature_map
-from unlabeled.parts.gather import gather_rows, own_rows, same_on_every_rank
+from unlabeled.parts.gather import gather_rows, own_rows
 from unlabeled.parts.heads import mlp
 from unlabeled.parts.losses import supcon
 from unlabeled.views.images import ImagePolicy, augment, to_batch
