@@ -91,7 +91,8 @@ def test_rotation_of_a_picture_that_is_not_square_does_not_squeeze_it():
     y, x = torch.meshgrid(torch.arange(20.0) - 9.5, torch.arange(40.0) - 19.5, indexing="ij")
     disc = torch.exp(-(x**2 + y**2) / 20).expand(8, 1, 20, 40)
     turned = _warp(disc, policy(rotate=1.0, rotate_size=45.0), _Random(8, disc.device, seeded()))
-    torch.testing.assert_close(turned[..., 10:30], disc[..., 10:30], atol=0.04, rtol=0)
+    inside = (x**2 + y**2 < 81).expand_as(disc)  # away from the mirrored corners
+    torch.testing.assert_close(turned[inside], disc[inside], atol=0.03, rtol=0)
 
 
 def test_shear_slants_along_one_axis_only():
@@ -187,7 +188,7 @@ def test_no_share_leaves_pictures_alone_and_all_of_it_takes_every_amplitude(pict
     within = amplitude[:, :, 1:, 1:]  # up to what clamping costs
     torch.testing.assert_close(within, within[:1].expand_as(within), atol=0.2, rtol=0.3)
     with pytest.raises(ValueError, match=r"in \[0, 1\]"):
-        swap_style(calm * 5 - 2, donors, torch.zeros(6))  # normalised pictures are refused
+        swap_style(calm - 0.5, donors, torch.zeros(6))  # normalised pictures are refused
 
 
 def test_all_pictures_of_a_view_get_one_style_and_each_view_its_own():
