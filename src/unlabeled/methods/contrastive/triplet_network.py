@@ -43,7 +43,7 @@ class TripletNetwork(Learner):
     """
 
     dim: int = 128
-    dropout: float = 0.5  # share of the encoder's features that is left out in training
+    dropout: float = 0.0  # share of the encoder's features left out in training; the paper: 0.5, which on 3,000 pictures cost 2 points
     groups: str | None = None  # a column of the items; None: the views of an item are its group
     objective: str = "ratio"  # or "margin" (FaceNet's hinge), or "siamese" (pairs, Hadsell et al., 2006: the paper's baseline)
     mining: str = "random"  # or "semi_hard": the nearest stranger that is farther than the partner
