@@ -275,9 +275,16 @@ def test_clusters_without_any_affinity_go_to_the_nearest_mean():
     assert len(set(merge(X, W, chains(nearest), 2)[2:])) == 1  # 5 and 9, not 0 and 5: the graph itself has nothing to say
 
 
+def test_a_complete_cluster_waits_while_others_are_still_in_pieces():
+    X, y = make_blobs([20, 60, 60, 60], n_features=3, centers=[[0, 0, 0], [9, 0, 0], [0, 90, 0], [0, 0, 90]], random_state=0)
+    labels = agglomerate(X.astype(np.float32), 4, k=5)
+    assert [len(set(labels[y == c])) for c in range(4)] == [1, 1, 1, 1] and len(set(labels)) == 4
+
+
 def test_agglomeration_finds_rings_that_kmeans_cannot():
     rng = np.random.default_rng(0)
-    angle, radius = rng.uniform(0, 2 * np.pi, 400), np.repeat([1.0, 3.0], 200)
+    angle = np.tile(np.linspace(0, 2 * np.pi, 200, endpoint=False), 2)  # evenly: a gap would cut a ring in two
+    radius = np.repeat([1.0, 3.0], 200)
     X = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1) + rng.normal(size=(400, 2)) * 0.05
     labels = agglomerate(X, 2, k=10)
     assert len(set(labels[:200])) == 1 and len(set(labels[200:])) == 1 and labels[0] != labels[-1]
@@ -338,7 +345,7 @@ def test_jule_takes_no_triplet_from_a_cluster_of_one(jule):
         loss = jule.loss(net, Batch([torch.rand(10, 1, 8, 8)], index))
     finally:
         net.state.labels.copy_(kept)
-    assert float(loss) == 0 and loss.requires_grad
+    assert loss.item() == 0 and loss.requires_grad
 
 
 def test_jule_keeps_the_labels_of_its_training_when_not_reclustered(digits):

@@ -87,8 +87,9 @@ def merge(X: np.ndarray, graph: Any, labels: np.ndarray, n_clusters: int, *, nea
     """Merge clusters (labels 0 .. c - 1) two by two until n_clusters remain: labels 0 .. n_clusters - 1.
 
     A cluster a and its nearest, b, go together where affinity(a, b) + contrast * (affinity(a, b) - mean affinity of a to its
-    2nd to near-th nearest) is largest; the contrast only counts while there are more than 100. A cluster without any affinity
-    is given to the one with the nearest mean, the closest such pair first.
+    2nd to near-th nearest) is largest; the contrast only counts while there are more than 100. Clusters without any affinity go
+    to the one with the nearest mean, the closest such pair first: at once if they have no more members than the graph has
+    neighbours, else when nothing else is left to merge.
     """
     count = int(labels.max()) + 1
     if n_clusters < 1 or count > MOST:
@@ -97,11 +98,13 @@ def merge(X: np.ndarray, graph: Any, labels: np.ndarray, n_clusters: int, *, nea
     sizes = np.bincount(labels, minlength=count)
     sums = np.zeros((count, X.shape[1]))
     np.add.at(sums, labels, X)
-    paths = linkage(graph, labels)
+    paths, degree = linkage(graph, labels), graph.nnz / len(labels)
     affinity, near = symmetric(paths, sizes), min(near, count - 1)
     order, best = _top(affinity, near)
     for remaining in range(count, n_clusters, -1):
-        lonely = np.flatnonzero(alive & (best[:, 0] <= 0))
+        alone = alive & (best[:, 0] <= 0)
+        # A small one is an outlier: its members have neighbours elsewhere, who don't return it. A large one may be complete, and waits.
+        lonely = np.flatnonzero(alone if alone.sum() == remaining else alone & (sizes <= degree))
         if len(lonely):
             squared = np.square(means := sums / sizes.clip(min=1)[:, None]).sum(axis=1)
             distance = squared[lonely][:, None] + squared - 2 * means[lonely] @ means.T

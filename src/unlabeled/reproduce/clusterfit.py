@@ -1,4 +1,4 @@
-"""ClusterFit: a new network that learns the clusters of RotNet's vectors serves better than RotNet, however long that is trained."""
+"""ClusterFit: a new network that learns the clusters of RotNet's vectors serves better than RotNet, even one trained twice as long."""
 
 from __future__ import annotations
 
@@ -31,15 +31,18 @@ def run(lab: Lab) -> Arms:
     )
 
 
-LONG = ("RotNet", "RotNet, twice as long")
+LONG = "RotNet, twice as long"
 REPRODUCTION = Reproduction(
     system="clusterfit",
     sets=("cifar10",),
     run=run,
     claims=(
         Claim("the new network holds more than an untrained one", ours="ClusterFit", than="untrained", margin=0.04),
-        Claim("its neighbours are better than RotNet's, at equal passes in all", ours="ClusterFit", than=LONG, margin=0.01),
-        Claim("a linear classifier finds more, at equal passes in all", ours="ClusterFit", than=LONG, metric="probe", margin=0.01),
+        Claim("its neighbours are better than those of the RotNet it comes from", ours="ClusterFit", than="RotNet", margin=0.01),
+        Claim("and a linear classifier finds more", ours="ClusterFit", than="RotNet", metric="probe", margin=0.01),
+        # The paper's control: is it only the longer training?
+        Claim("its neighbours are better than RotNet's at equal passes in all", ours="ClusterFit", than=LONG, margin=0.01),
+        Claim("and a linear classifier finds more at equal passes in all", ours="ClusterFit", than=LONG, metric="probe", margin=0.01),
         Claim("the clusters are what teaches", ours="ClusterFit", than="shuffled clusters", margin=0.03, role="key ingredient removed"),
         Claim("RotNet's clusters teach more than the pixels'", ours="ClusterFit", than="clusters of pixels", role="key ingredient removed"),
     ),

@@ -30,9 +30,8 @@ REPRODUCTION = Reproduction(
     claims=(
         Claim("a middle block holds more than it does at random", ours="RotNet", than="untrained", metric="knn", margin=0.04),
         Claim("a linear classifier finds more there, too", ours="RotNet", than="untrained", metric="probe", margin=0.03),
-        Claim(
-            "four turns teach more than two", ours="RotNet", than="two turns", metric="probe", margin=0.01, role="key ingredient removed"
-        ),
+        Claim("four turns teach more than two", ours="RotNet", than="two turns", margin=0.01, role="key ingredient removed"),
+        Claim("so a linear classifier finds", ours="RotNet", than="two turns", metric="probe", role="key ingredient removed"),
         Claim("a middle block serves better than the last, which serves the turns", ours="RotNet", than="RotNet, last block", metric="knn"),
         Claim("turns can be told from what is in the picture", ours="RotNet", than=1 / 4, metric="turns told", margin=0.25),
     ),
