@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from unlabeled.data import as_items
 from unlabeled.errors import InputError
 from unlabeled.evaluate import domain_purity
 from unlabeled.evaluate.selfaugment import BASE, OPERATIONS, SelfAugment, random_policy, rotation_score, sub_policy
@@ -15,6 +16,7 @@ from unlabeled.parts.losses import nt_xent, unit
 from unlabeled.saving import load_model
 from unlabeled.studies.contrastive_temperature import (
     Contrast,
+    _two_views,
     contrastive,
     dials,
     entropy,
@@ -383,7 +385,7 @@ def test_the_study_gives_a_row_for_each_loss_tau_and_seed_and_labels_never_reach
 def test_dials_are_read_on_unit_projections_and_without_pairs_of_an_item_with_itself(digits, tmp_path):
     images, y = digits
     learner = Contrast(encoder="conv5", epochs=2, batch_size=100, temperature=math.inf, hardest=0.1).fit(images)
-    Z = projections(learner, images)
+    Z = projections(learner, _two_views(learner, as_items(images))[0])
     np.testing.assert_allclose(np.linalg.norm(Z, axis=1), 1, atol=1e-5)
     read = dials(learner, images, y)
     pairs = [float(Z[i] @ Z[j]) for i in range(0, 300) for j in range(300) if i != j and y[i] == y[j]]

@@ -75,7 +75,7 @@ REPRODUCTION = Reproduction(
         Claim("tolerance rises with it", ours="rank correlation with tau", than=0.8, metric="tolerance", role="by itself"),
         Claim(
             "a temperature between the ends is best",
-            ours="contrastive 0.3",
+            ours="contrastive 0.1",
             than=("contrastive 0.05", "contrastive 2.0"),
             metric="probe",
             margin=0.005,
@@ -90,8 +90,16 @@ REPRODUCTION = Reproduction(
             role="key ingredient removed",
         ),
         Claim(
+            "as they keep the vectors uniform there",
+            ours="hard 2.0",
+            than="contrastive 2.0",
+            metric="uniformity",
+            margin=0.5,
+            role="key ingredient removed",
+        ),
+        Claim(
             "a loss that does not look for hard negatives is worse",
-            ours="contrastive 0.3",
+            ours="contrastive 0.1",
             than="simple",
             metric="probe",
             margin=0.02,
@@ -105,7 +113,7 @@ REPRODUCTION = Reproduction(
             margin=0.01,
             role="key ingredient removed",
         ),
-        Claim("the network learned", ours="contrastive 0.3", than="untrained", metric="probe", margin=0.05),
+        Claim("the network learned", ours="contrastive 0.1", than="untrained", metric="probe", margin=0.05),
     ),
     full="CIFAR-10, CIFAR-100, SVHN: ResNet-18, 200 epochs, SGD lr 0.03, memory bank; ImageNet100: ResNet-50",
 )

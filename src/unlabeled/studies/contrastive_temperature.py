@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlabeled.data import as_items
 from unlabeled.errors import InputError
@@ -22,6 +22,7 @@ from unlabeled.evaluate.labelfree import draw, tolerance, uniformity
 from unlabeled.evaluate.probes import knn_accuracy, linear_probe
 from unlabeled.learner import Batch, Net, Source, batches
 from unlabeled.methods.contrastive.simclr import SimCLR
+from unlabeled.parts.heads import mlp
 from unlabeled.parts.losses import nt_xent, unit
 from unlabeled.views import views_for
 
@@ -59,6 +60,11 @@ class Contrast(SimCLR):
     """SimCLR with the four losses of arXiv:2012.09740. temperature: inf is the simple loss. hardest: share of the negatives kept."""
 
     hardest: float | None = None
+
+    def build(self, encoder: nn.Module) -> Net:
+        # The norm at the end, as in SimCLR's own code: without it short runs at a small tau, or with hard negatives alone, don't get
+        # away from the start, where all vectors point one way.
+        return Net(encode=encoder, project=mlp(encoder.width, self.hidden, self.dim, last="norm"))
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
         z1, z2 = (net.project(net.encode(view)) for view in batch.views[:2])
@@ -98,7 +104,7 @@ def temperature_study(
 
 
 def dials(fitted: Any, data: Any, labels: Any = None, test: tuple[Any, Any] | None = None) -> dict[str, float]:
-    """What a fitted contrastive learner traded for what; of the projections, as the loss sees them, and of the "encoder"'s vectors.
+    """What a fitted contrastive learner traded for what; of views' projections, as the loss sees them, and of the "encoder"'s vectors.
 
     uniformity: as in the paper larger is more uniform, -log E exp(-2 |u - v|^2). similarity: mean cosine with the 10 items
     nearest as they come (pixels; for texts and others the encoder's vectors): tolerance without labels. gap: mean cosine with
@@ -108,10 +114,10 @@ def dials(fitted: Any, data: Any, labels: Any = None, test: tuple[Any, Any] | No
     items = as_items(seen)
     chosen = draw(len(items), SAMPLE)
     sample = items.subset(chosen)
-    projected, encoded = projections(fitted, sample), fitted.transform(sample)
+    projected, other = (projections(fitted, view) for view in _two_views(fitted, sample))
+    encoded = fitted.transform(sample)
     raw = sample.take(np.arange(len(sample))).reshape(len(sample), -1) if items.kind == "image" else encoded
-    first, second = (torch.from_numpy(projections(fitted, view)) for view in _two_views(fitted, sample))
-    cosine = first @ second.T
+    cosine = torch.from_numpy(projected @ other.T)
     nearest = cosine.masked_fill(torch.eye(len(cosine), dtype=torch.bool), -1).topk(min(NEIGHBOURS, len(cosine) - 1), dim=1).values
     found = {
         "uniformity": -uniformity(projected),
