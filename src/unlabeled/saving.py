@@ -57,7 +57,8 @@ def load_model(folder: str | Path) -> Any:
 def plain(value: Any) -> Any:
     """A parameter as JSON can hold it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"class": type(value).__name__} | json.loads(json.dumps(asdict(value)))
+        # A field that JSON can't hold (a network within an estimator) is named by its class.
+        return {"class": type(value).__name__} | json.loads(json.dumps(asdict(value), default=lambda one: type(one).__name__))
     if isinstance(value, np.generic):
         return value.item()
     return value if isinstance(value, str | int | float | bool | list | tuple | dict | None) else type(value).__name__

@@ -40,7 +40,7 @@ class ConvNet(nn.Module):
         super().__init__()
         self.channels, self.width, self.grid, self.enlarge, self.plain = channels, widths[-1], grid, enlarge, plain
         # How this network's vectors are whitened unless the learner is told otherwise.
-        self.whiten, self.whiten_dim = (0.0, None) if plain else (0.75, 256)
+        self.whiten, self.whiten_dim = (0.0, None) if plain else (0.75, 256)  # type: ignore[var-annotated]
         self.normalise = nn.BatchNorm2d(channels, affine=False)
         blocks, before = [], channels
         for number, (width, stride) in enumerate(zip(widths, strides, strict=True)):

@@ -193,7 +193,7 @@ class Lab:
     def _code(self, learner: Learner) -> dict[str, str]:
         codes = fingerprint_of(type(learner).__module__, type(learner).__name__)
         for value in learner.get_params(deep=False).values():
-            if isinstance(value, BaseEstimator):
+            if isinstance(value, BaseEstimator) or is_dataclass(value):
                 codes |= fingerprint_of(type(value).__module__, type(value).__name__)
         return codes
 

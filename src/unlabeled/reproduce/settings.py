@@ -8,9 +8,13 @@ import numpy as np
 
 from unlabeled.encoders.conv import ConvNet
 from unlabeled.evaluate.probes import knn_accuracy, linear_probe
+from unlabeled.views.images import ImageViews
+from unlabeled.views.text import TextViews
+from unlabeled.views.vectors import VectorViews
 
 # The network of the small budget: plain, so that what an objective adds shows (the product's own `conv4` starts from whitened patches).
 NETWORK = ConvNet
+VIEWS = (ImageViews, TextViews, VectorViews)  # what an arm sees unless it names views
 SMALL: dict[str, dict[str, Any]] = {
     "image": {"encoder": "conv5", "epochs": 12, "batch_size": 256, "lr": 2e-3, "weight_decay": 1e-4},
     "text": {"epochs": 12, "batch_size": 256, "lr": 2e-3},
