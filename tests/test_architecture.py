@@ -100,3 +100,12 @@ def test_importing_unlabeled_and_its_command_line_loads_nothing_heavy():
     env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout.split()
     assert not HEAVY & set(loaded)
+
+
+def test_every_method_is_found_at_the_front_door_by_its_class():
+    import unlabeled
+    from unlabeled.methods import NAMED, method
+
+    for name in NAMED:
+        kind = method(name)
+        assert getattr(unlabeled, kind.__name__) is kind and kind.__name__ in dir(unlabeled), name

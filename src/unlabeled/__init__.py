@@ -56,7 +56,16 @@ _WHERE = {
 __all__ = ["InputError", "MissingExtra", *_WHERE]  # noqa: PLE0604  (names are resolved by __getattr__)
 
 
+def _methods() -> dict[str, str]:
+    """The classes of all methods, by name."""
+    from unlabeled.methods import NAMED
+
+    return {path.rpartition(".")[2]: path.rpartition(".")[0].removeprefix("unlabeled.") for path in NAMED.values()}
+
+
 def __getattr__(name: str) -> Any:
+    if name[:1].isupper() and name not in _WHERE:
+        _WHERE.update(_methods())
     if name in _WHERE:
         value = getattr(import_module(f"unlabeled.{_WHERE[name]}"), name)
         globals()[name] = value
@@ -65,4 +74,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+    return sorted({*globals(), *_WHERE, *_methods()})
