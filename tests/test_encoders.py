@@ -178,7 +178,7 @@ def test_modules_of_ones_own_have_their_width_measured_or_are_refused():
 
 
 def test_an_encoder_of_another_kind_of_data_is_refused_with_the_fitting_ones():
-    with pytest.raises(InputError, match="conv4, resnet18, resnet50, vit"):
+    with pytest.raises(InputError, match="conv4, conv5, conv5-dense, resnet18, resnet50, vit"):
         encoder("ngrams", Inputs("image"))
     with pytest.raises(InputError, match="mlp, identity"):
         encoder("conv4", Inputs("table", features=3))

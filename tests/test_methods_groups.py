@@ -18,7 +18,7 @@ from unlabeled.methods.contrastive.simclr import SimCLR
 from unlabeled.methods.generative.autoencoder import AutoEncoder
 from unlabeled.parts.losses import coding_rate, decoupled_uniformity, nt_xent
 from unlabeled.saving import load_model
-from unlabeled.tasks.scan import SCAN, _prototypes, scan_loss, self_label_loss
+from unlabeled.tasks.cluster.scan import SCAN, _prototypes, scan_loss, self_label_loss
 
 QUICK = {"epochs": 2, "batch_size": 32}
 FAST = {

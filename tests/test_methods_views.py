@@ -25,9 +25,9 @@ from unlabeled.studies.contrastive_temperature import (
     projections,
     temperature_study,
 )
+from unlabeled.tasks.adapt.bss import BatchStyleStandardization, swap_style
 from unlabeled.views import ImagePolicy, ImageViews
 from unlabeled.views.images import WHOLE, MixedViews, _Random, _warp, augment, autocontrast, equalize, posterize
-from unlabeled.views.styles import BatchStyleStandardization, swap_style
 
 
 def seeded(seed=0):

@@ -18,9 +18,9 @@ from unlabeled.methods.contrastive.simclr import SimCLR
 from unlabeled.parts.losses import info_nce
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.reproduce.sources import split
+from unlabeled.tasks.adapt.bss import BatchStyleStandardization
 from unlabeled.views import ImageViews
 from unlabeled.views.images import gaussian, to_batch
-from unlabeled.views.styles import BatchStyleStandardization
 
 VENDORS = ("png_google", "png_twitter", "png_emojione")
 STYLES = ("cast", "inverted", "textured", "blurred")

@@ -17,7 +17,7 @@ from unlabeled.parts.assign import hungarian, kmeans
 from unlabeled.reproduce.code import fingerprint_of
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.tasks.cluster import directions
-from unlabeled.tasks.scan import SCAN
+from unlabeled.tasks.cluster.scan import SCAN
 
 
 class RandomNeighbours(SCAN):

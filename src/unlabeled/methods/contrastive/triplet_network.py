@@ -58,11 +58,11 @@ class TripletNetwork(Learner):
             raise InputError(f"objective is one of {LOSSES} and mining of {MININGS}, got {self.objective!r} and {self.mining!r}")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout is a share of the features, wanted 0 <= dropout < 1, got {self.dropout!r}")
-        project = nn.Sequential(nn.Dropout(self.dropout), nn.Linear(encoder.width, self.dim))
-        return Net(encode=encoder, project=project, groups=Groups(self.n_items_))
+        drop, project = nn.Dropout(self.dropout), nn.Linear(encoder.width, self.dim)
+        return Net(encode=encoder, drop=drop, project=project, groups=Groups(self.n_items_))
 
     def embed(self, net: Net, x: Tensor) -> Tensor:
-        return net.project(net.encode(x))
+        return net.project(net.drop(net.encode(x)))
 
     def before_epoch(self, net: Net, data: Source) -> None:
         if self.groups is not None:
