@@ -75,5 +75,5 @@ REPRODUCTION = Reproduction(
         ),
     ),
     full="96 million pictures of YFCC100M, VGG-16 on Sobel-filtered input, 16 super-clusters, 320,000 clusters, SGD lr 0.1, 64 GPUs",
-    n=(12000, 2000),
+    n=(12000, 10000),
 )

@@ -42,7 +42,7 @@ class Reproduction:
     run: Callable[[Lab], Arms]
     claims: tuple[Claim, ...]
     full: str
-    n: tuple[int, int] = (5000, 2000)
+    n: tuple[int, int] = (5000, 10000)
     load: Callable[..., tuple[Any, Any, Any, Any]] | None = None
 
 

@@ -40,7 +40,7 @@ REPRODUCTION = Reproduction(
     system="obow",
     sets=("cifar10",),
     run=run,
-    n=(3000, 2000),
+    n=(3000, 10000),
     claims=(
         Claim("naming visual words teaches more than the network has at random", ours="OBoW", than="untrained", margin=0.05),
         Claim(
