@@ -19,7 +19,8 @@ class Claim:
     """`ours` beats `than` in `metric` by at least `margin`.
 
     than: another arm, several (the best of them, seed by seed), or a number. lower: less is better. on: the claim is made
-    of this data set only (with the user's own data it is asked of those). margin below 0: "not worse by more than".
+    of this data set only (with the user's own data it is asked of those). pooled: it is made of the mean over the data sets.
+    margin below 0: "not worse by more than".
     """
 
     text: str
@@ -30,9 +31,10 @@ class Claim:
     role: str = "trivial baseline"
     lower: bool = False
     on: str | None = None
+    pooled: bool = False
 
     def __init__(self, text: str, **fields: Any):
-        values = {"metric": "knn", "margin": 0.0, "role": ROLES[0], "lower": False, "on": None} | fields | {"text": text}
+        values = {"metric": "knn", "margin": 0.0, "role": ROLES[0], "lower": False, "on": None, "pooled": False} | fields | {"text": text}
         unknown = values.keys() - self.__dataclass_fields__.keys()
         missing = self.__dataclass_fields__.keys() - values.keys()
         if unknown or missing:
@@ -41,6 +43,13 @@ class Claim:
             object.__setattr__(self, name, value)
         if self.role not in ROLES:
             raise ValueError(f"role is {self.role!r}: wanted one of {', '.join(ROLES)}")
+
+    def judge_all(self, sets: dict[str, Sequence[dict[str, dict[str, float]]]]) -> list[dict[str, Any]]:
+        """The claim on each data set that it is made of, or on their mean. sets: {data set: for each seed {arm: {metric: value}}}."""
+        if self.pooled and len(sets) > 1:
+            return [{"on": f"mean of {len(sets)} sets"} | self.judge([_mean(seed) for seed in zip(*sets.values(), strict=True)])]
+        asked = {name: arms for name, arms in sets.items() if self.on in (None, name)} or sets
+        return [{"on": name} | self.judge(arms) for name, arms in asked.items()]
 
     def judge(self, arms: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
         """The claim on one data set. arms: for each seed {arm: {metric: value}}."""
@@ -74,6 +83,13 @@ class Claim:
             return float(arms[name][self.metric])
         except KeyError:
             raise KeyError(f'the claim "{self.text}" needs {self.metric} of {name}: the run gave {sorted(arms)}') from None
+
+
+def _mean(sets: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """{arm: {metric: mean over the sets}} of what all of them have."""
+    first, *others = sets
+    shared = {arm: [metric for metric in scores if all(metric in one.get(arm, {}) for one in others)] for arm, scores in first.items()}
+    return {arm: {m: float(np.mean([one[arm][m] for one in sets])) for m in metrics} for arm, metrics in shared.items()}
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:

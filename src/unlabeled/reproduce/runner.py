@@ -81,14 +81,10 @@ def reproduce(
                 cells.setdefault(split.name, []).append(lab.remember("cell", parts, cell))
                 said = {"to_learn_from": len(split.X), "to_test_on": len(split.X_test), "classes": len(set(map(str, split.y)))}
                 sizes[split.name] = said
-    claims = []
-    for where, found in cells.items():
-        for claim in check.claims:
-            if claim.on in (None, where) or data:
-                claims.append({"on": where} | claim.judge([one["arms"] for one in found]))
+    arms = {where: [one["arms"] for one in found] for where, found in cells.items()}
     return {
         "system": name,
-        "claims": claims,
+        "claims": [judged for claim in check.claims for judged in claim.judge_all(arms)],
         "sets": sizes,
         "seeds": list(seeds),
         "budget": budget,

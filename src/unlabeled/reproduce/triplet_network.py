@@ -15,9 +15,17 @@ from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 
 def run(lab: Lab) -> Arms:
     """Three fifths of the classes are seen: there the labels are the relation, as in the paper. Scored on new pictures of the seen
-    classes and on the other classes, each by itself: the nearest other picture (`seen`, `unseen`), and MAP@R."""
-    classes = np.random.default_rng(lab.seed).permutation(np.unique(lab.y))
-    seen = classes[: max(2, round(0.6 * len(classes)))]
+    classes and on the other classes, each by itself: the nearest other picture (`seen`, `unseen`), and MAP@R.
+
+    All of it twice, the first classes seen and the last ones, and averaged: which classes are seen matters more than the seed.
+    """
+    classes = np.unique(lab.y)
+    many = max(2, round(0.6 * len(classes)))
+    splits = [split(lab, seen) for seen in (classes[:many], classes[-many:])]
+    return {arm: {metric: float(np.mean([one[arm][metric] for one in splits])) for metric in splits[0][arm]} for arm in splits[0]}
+
+
+def split(lab: Lab, seen: np.ndarray) -> Arms:
     shown = np.flatnonzero(np.isin(lab.y, seen))[: lab.setting(3000, None)]
     group = np.unique(lab.y[shown], return_inverse=True)[1]
     X = Items(lab.data.kind, [lab.X[i] for i in shown] if lab.data.kind == "text" else lab.X[shown], columns={"group": group})
@@ -56,6 +64,7 @@ REPRODUCTION = Reproduction(
     system="triplet-network",
     sets=("fashion_mnist",),
     run=run,
+    n=(6000, 2000),
     claims=(
         Claim(
             "new pictures of the seen classes are found better than by their pixels",
@@ -71,7 +80,7 @@ REPRODUCTION = Reproduction(
             metric="unseen MAP@R",
             margin=0.03,
         ),
-        Claim("triplets teach more than pairs", ours="triplets", than="pairs", metric="seen", margin=0.005, role="key ingredient removed"),
+        Claim("triplets teach more than pairs", ours="triplets", than="pairs", metric="seen", role="key ingredient removed"),
     ),
     full="CIFAR-10, 64 million triplets: four convolutions, the last of 128 filters, dropout, SGD lr 0.5 cut on plateaus; then k-NN, SVM",
 )
