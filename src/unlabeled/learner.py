@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -59,6 +59,10 @@ class Batch:
     def __init__(self, views: list[Any], index: Tensor, **more: Any):
         self.views, self.index = views, index
         self.__dict__.update(more)
+
+    if TYPE_CHECKING:  # anything may be put here
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"this batch carries no {name}: loss has to set it before after_step reads it")

@@ -62,7 +62,7 @@ class OnlineDeepClustering(Learner):
             net.memory.start(features, draw(self.seed, 0))
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
-        batch.features = net.neck(net.encode(batch.views[0]))  # type: ignore[attr-defined]
+        batch.features = net.neck(net.encode(batch.views[0]))
         labels = net.memory.labels[batch.index]  # those from before this step
         weights = net.memory.sizes.clamp(min=1).float().pow(-self.reweight)[labels]
         losses = F.cross_entropy(net.classify(batch.features).float(), labels, reduction="none")

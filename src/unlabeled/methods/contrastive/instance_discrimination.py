@@ -52,7 +52,7 @@ class InstanceDiscrimination(Learner):
         return Net(encode=encoder, project=project, bank=bank)
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
-        batch.z = unit(net.project(net.encode(batch.views[0])))  # type: ignore[attr-defined]  # [n, dim]
+        batch.z = unit(net.project(net.encode(batch.views[0])))  # [n, dim]
         if self.negatives is None:
             loss = F.cross_entropy(net.bank(batch.z) / self.temperature, batch.index)
         else:

@@ -62,10 +62,10 @@ class InvariancePropagation(InstanceDiscrimination):
         return net
 
     def loss(self, net: Net, batch: Batch) -> Tensor | dict[str, Tensor]:
-        batch.z = unit(net.project(net.encode(batch.views[0])))  # type: ignore[attr-defined]  # [n, dim]
+        batch.z = unit(net.project(net.encode(batch.views[0])))  # [n, dim]
         logits, itself = net.bank(batch.z) / self.temperature, batch.index[:, None]
         own, others = logits.gather(1, itself), logits.scatter(1, itself, float("-inf"))
-        batch.nearest = others.detach().topk(self.k, dim=1).indices  # type: ignore[attr-defined]
+        batch.nearest = others.detach().topk(self.k, dim=1).indices
         if self.background is not None:
             others = others.topk(min(self.background, len(net.bank.rows)) - 1, dim=1).values
         background = others.logsumexp(dim=1, keepdim=True)

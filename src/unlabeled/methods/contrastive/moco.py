@@ -60,7 +60,7 @@ class MoCo(Learner):
                 exclude = left_out(unit(a) @ queue.T, self.hard_ratio, self.filter_quantile) if choosing else None
                 losses.append(info_nce(a, b, temperature=self.temperature, negatives=queue, exclude=exclude))
             keys.append(key)
-        batch.keys = torch.stack(keys, dim=1).flatten(0, 1)  # type: ignore[attr-defined]
+        batch.keys = torch.stack(keys, dim=1).flatten(0, 1)
         return torch.stack(losses).mean()
 
     def keys(self, net: Net, view: Tensor) -> Tensor:
