@@ -20,7 +20,10 @@ import numpy as np
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 IMAGES = {"cifar10": 5000, "fashion_mnist": 5000, "omniglot": 2000, "emoji": 900}
-TRAINED = ("simsiam", "simclr", "moco-v2", "byol", "barlow-twins", "vicreg", "lejepa", "decoupled-uniformity", "swav", "dino", "rotnet")
+TRAINED = (
+    *("simsiam", "byol", "dino", "barlow-twins", "vicreg", "lejepa", "simclr", "moco-v2", "decoupled-uniformity"),
+    *("instance-discrimination", "swav", "jigclu", "rotnet"),
+)
 TEXTS = {"stackoverflow_titles": 5000, "ag_news_test": 3000}
 TABLES = {"tabular_features/isolet": 1000, "tabular_features/basehock": 1400, "digits": 1200}
 HELD_OUT = {"cifar10": 2000, "fashion_mnist": 2000, "omniglot": 700, "emoji": 350}  # of the others 500
