@@ -8,15 +8,20 @@ from sklearn.datasets import load_digits
 from unlabeled import ImageViews, InputError, SimCLR, load_model
 from unlabeled.evaluate.probes import knn_accuracy
 from unlabeled.learner import Batch
-from unlabeled.methods.generative.mae import MAE, normalised, patches
+from unlabeled.methods.generative.mae import MAE
 from unlabeled.methods.pretext.jigclu import JigClu, PieceViews
 from unlabeled.methods.siamese.barlow_twins import BarlowTwins
 from unlabeled.methods.siamese.byol import BYOL
 from unlabeled.methods.siamese.dino import DINO
-from unlabeled.methods.siamese.obow import BagViews, OBoW
-from unlabeled.methods.siamese.pixpro import PixPro, propagate, same_place
+from unlabeled.methods.siamese.obow import OBoW
+from unlabeled.methods.siamese.pixpro import PixPro
+from unlabeled.parts.by_size import by_size
+from unlabeled.parts.dense import propagate, same_place
 from unlabeled.parts.losses import supcon
+from unlabeled.parts.masked import normalised, patches
 from unlabeled.parts.memory import Queue
+from unlabeled.parts.words import VisualWords, cells
+from unlabeled.views.bags import BagViews
 from unlabeled.views.images import ImagePolicy, augment
 
 QUICK = {"epochs": 2, "batch_size": 32}
@@ -68,6 +73,13 @@ def test_systems_for_pictures_say_so_when_they_get_vectors(system, options, vect
         system(**QUICK | options | {"encoder": "mlp"}).fit(vectors)
 
 
+def test_views_of_one_size_pass_together_and_keep_their_order():
+    views = [torch.full((2, 3, side, side), float(i)) for i, side in enumerate((8, 8, 4, 4, 4, 8))]
+    together = by_size(views)
+    assert [tuple(one.shape) for one in together] == [(4, 3, 8, 8), (6, 3, 4, 4), (2, 3, 8, 8)]
+    assert torch.cat([one.mean(dim=(1, 2, 3)) for one in together]).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
 # PixPro -------------------------------------------------------------------------------------------------------------
 def test_bins_of_two_crops_match_where_a_loop_finds_them_within_reach():
     boxes = torch.tensor([[[0.1, 0.0, 0.7, 0.6], [0.9, 0.2, 0.3, 1.0]], [[0.0, 0.3, 0.5, 0.9], [0.0, 0.0, 0.3, 0.4]]])
@@ -114,7 +126,7 @@ def test_pixpros_loss_and_pixel_contrast_agree_with_loops(pictures):
     for objective in ("consistency", "contrast"):
         learner, net, batch = begun(PixPro, pictures[:8], encoder="conv5-dense", objective=objective, propagation=False)
         maps = [net.pixels(net.encode.map(view)).flatten(2) for view in batch.views]
-        keys = [net.teacher_pixels(net.teacher(view)).flatten(2) for view in batch.views]
+        keys = [net.teacher["pixels"](net.teacher["encode"](view)).flatten(2) for view in batch.views]
         grid, expected = (5, 5) if maps[0].shape[2] == 25 else (4, 4), 0.0
         for a, b in ((0, 1), (1, 0)):
             match = same_place(batch.boxes[a], batch.boxes[b], grid, grid, 0.7)
@@ -134,11 +146,11 @@ def test_pixpros_gradient_never_reaches_the_teacher_which_follows(pictures):
     assert set(terms) == {"pixels", "instance"}
     sum(terms.values()).backward()
     assert all(p.grad is None for p in net.teacher.parameters()) and net.pixels[0].weight.grad.abs().sum() > 0
-    before = net.teacher_instance.copies[0][0].weight.clone()
+    before = net.teacher["instance"].copies[0][0].weight.clone()
     with torch.no_grad():
         net.instance[0].weight += 1
     learner.after_step(net, batch)
-    assert not torch.equal(net.teacher_instance.copies[0][0].weight, before)
+    assert not torch.equal(net.teacher["instance"].copies[0][0].weight, before)
 
 
 def test_pixpro_gives_features_per_place_and_its_vectors_are_their_mean(pictures):
@@ -151,50 +163,63 @@ def test_pixpro_gives_features_per_place_and_its_vectors_are_their_mean(pictures
 
 
 # OBoW ---------------------------------------------------------------------------------------------------------------
-def test_a_bag_is_the_largest_soft_assignment_of_any_cell_and_sums_to_one(pictures):
+def test_a_bag_is_the_largest_soft_assignment_of_any_cell_and_sums_to_one():
+    local, rows = torch.rand(3, 5, 128), torch.rand(16, 128)
     for reduce in ("max", "mean"):
-        learner, net, _ = begun(OBoW, pictures[:8], words=16, reduce=reduce)
-        generator = torch.Generator().manual_seed(2)
-        cells, words = torch.rand(3, 5, 128, generator=generator), torch.rand(16, 128, generator=generator)
-        net.mu.fill_(4.0)
-        bags, nearest = learner.bags(net, cells, words)
-        squared = ((cells[:, :, None] - words) ** 2).sum(dim=3)
+        words = VisualWords(16, 128, 15.0, reduce)
+        words.add(rows)
+        words.mu.fill_(4.0)
+        bags, mu = words.bags(local)
+        squared = ((local[:, :, None] - rows) ** 2).sum(dim=3)
         soft = torch.softmax(-15 * squared / 4.0, dim=2)
         bag = soft.max(dim=1).values if reduce == "max" else soft.mean(dim=1)
         torch.testing.assert_close(bags, bag / bag.sum(dim=1, keepdim=True), rtol=1e-3, atol=1e-5)
-        torch.testing.assert_close(nearest, squared.min(dim=2).values.mean(), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(mu, squared.min(dim=2).values.mean(), rtol=1e-3, atol=1e-4)
 
 
-def test_bags_do_not_depend_on_the_scale_of_the_features(pictures):
-    learner, net, batch = begun(OBoW, pictures[:8], words=16)
-    cells, words = torch.rand(3, 5, 128), torch.rand(16, 128)
-    net.mu.fill_(2.0)
-    once = learner.bags(net, cells, words)[0]
-    net.mu.fill_(2.0 * 49)
-    torch.testing.assert_close(learner.bags(net, 7 * cells, 7 * words)[0], once, rtol=1e-3, atol=1e-5)
+def test_bags_do_not_depend_on_the_scale_of_the_features():
+    local, rows, found = torch.rand(3, 5, 128), torch.rand(16, 128), []
+    for scale in (1, 7):
+        words = VisualWords(16, 128, 15.0)
+        words.start(scale * local, scale * rows)
+        found.append(words.bags(scale * local)[0])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-5)
+
+
+def test_cells_leave_the_border_out_and_the_fresh_word_is_a_mean_of_nine():
+    maps = torch.randn(4, 2, 6, 5, generator=torch.Generator().manual_seed(3))
+    local, fresh = cells(maps)
+    assert torch.equal(local[1], maps[1, :, 1:-1, 1:-1].flatten(1).T)
+    for n in range(4):
+        means = [maps[n, :, i : i + 3, j : j + 3].mean(dim=(1, 2)) for i in (1, 2) for j in (1,)]
+        assert any(torch.allclose(fresh[n], mean, atol=1e-6) for mean in means)
 
 
 def test_the_vocabulary_starts_from_real_features_and_renews_itself_first_in_first_out(pictures):
     learner, net, batch = begun(OBoW, pictures[:20], words=50)
     loss = learner.loss(net, batch)
     first = net.words.vectors
-    assert first.shape == (50, 128) and bool((first >= 0).all()) and float(first.norm(dim=1).std()) > 0  # not normalised
+    assert torch.equal(first, batch.fresh)
+    assert first.shape == (20, 128) and bool((first >= 0).all()) and float(first.norm(dim=1).std()) > 0  # not normalised
     loss.backward()
     assert net.generate[0].weight.grad.abs().sum() > 0 and not net.words.rows.requires_grad
-    learner.after_step(net, batch)
-    torch.testing.assert_close(net.words.vectors[:30], first[20:])
-    torch.testing.assert_close(net.words.vectors[30:], batch.fresh)
+    for new in range(1, 4):
+        batch.fresh = torch.full((20, 128), float(new))
+        learner.after_step(net, batch)
+        torch.testing.assert_close(net.words.vectors[-20:], batch.fresh)
+    assert net.words.vectors[:, 0].tolist() == 10 * [1.0] + 20 * [2.0] + 20 * [3.0]
     frozen, net, batch = begun(OBoW, pictures[:20], words=50, renew=False)
     frozen.loss(net, batch)
-    before = net.words.vectors
-    frozen.after_step(net, batch)
-    torch.testing.assert_close(net.words.vectors, before)
+    for _ in range(3):  # 20, 40, 50 and no more
+        before = net.words.vectors
+        frozen.after_step(net, batch)
+    assert len(before) == 50 and torch.equal(net.words.vectors, before)
 
 
 def test_obows_loss_is_the_divergence_summed_over_sizes_of_crop(pictures):
     learner, net, batch = begun(OBoW, pictures[:20], words=50)
     loss = learner.loss(net, batch)
-    target = learner.bags(net, learner.cells(net, batch.views[0])[0], net.words.vectors)[0]
+    target = net.words.bags(cells(net.teacher(batch.views[0]))[0])[0]
     unit = torch.nn.functional.normalize
     weights, expected = unit(net.generate(unit(net.words.vectors, dim=1)), dim=1), 0.0
     for views in (batch.views[1:3], batch.views[3:]):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, cat, nn
 
 from unlabeled.learner import Batch, Learner, Net
+from unlabeled.parts.by_size import by_size
 from unlabeled.parts.gather import gather_rows
 from unlabeled.parts.heads import Prototypes, mlp
 from unlabeled.parts.teacher import Teacher
@@ -49,11 +49,10 @@ class DINO(Learner):
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
         crops, n = batch.views, len(batch.views[0])
-        # Crops of a size go through together; each row stays in its place.
-        encoded = cat([net.encode(cat(list(same))) for _, same in groupby(crops, key=lambda crop: crop.shape)])
+        encoded = cat([net.encode(same) for same in by_size(crops)])
         student = (net.classify(net.project(encoded)) / self.temperature).log_softmax(dim=1).split(n)
         seen = [net.teacher(crop) for crop in crops[: self.global_views]]
-        batch.seen = cat(seen)  # type: ignore[attr-defined]
+        batch.seen = cat(seen)
         targets = [((t - net.centre) / self.teacher_temperature).softmax(dim=1) for t in seen]
         terms = [-(t * s).sum(dim=1).mean() for i, t in enumerate(targets) for j, s in enumerate(student) if i != j]
         return torch.stack(terms).mean()

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from unlabeled.errors import InputError
-from unlabeled.learner import Batch, Learner, Net, Source, batches
-from unlabeled.parts.dense import Map, feature_map
+from unlabeled.learner import Batch, Learner, Net, Source
+from unlabeled.parts.dense import Map, cosines, feature_map, propagate, same_place
 from unlabeled.parts.heads import mlp
 from unlabeled.parts.losses import mean_where, negative_cosine
+from unlabeled.parts.pseudo import outputs
 from unlabeled.parts.teacher import Teacher
 from unlabeled.views import ImageViews
 
@@ -47,80 +46,45 @@ class PixPro(Learner):
             raise InputError(f"PixPro compares places of pictures, the data are {self.inputs_.kind}s: choose simsiam or byol")
         if self.objective not in ("consistency", "contrast") or self.transform_layers not in (0, 1, 2):
             raise InputError(f"wanted consistency or contrast and 0 to 2 layers, got {self.objective!r} and {self.transform_layers!r}")
-
-        def teacher(student: nn.Module) -> Teacher:
-            return Teacher(student, momentum=self.momentum, steps=self.steps_)
-
-        pixels = mlp(encoder.width, self.hidden, self.dim, spatial=True)
-        layers = [nn.Identity(), nn.Conv2d(self.dim, self.dim, 1), mlp(self.dim, self.dim, self.dim, spatial=True)]
-        used = self.transform_layers if self.objective == "consistency" and self.propagation else 0
-        net = Net(encode=encoder, pixels=pixels, transform=layers[used])
-        net.teacher, net.teacher_pixels = teacher(Map(encoder)), teacher(pixels)
+        d, wide = self.dim, self.hidden
+        heads = {"pixels": mlp(encoder.width, wide, d, spatial=True)}
+        if self.propagation and self.objective == "consistency":
+            heads["transform"] = [nn.Identity(), nn.Conv2d(d, d, 1), mlp(d, d, d, spatial=True)][self.transform_layers]
         if self.instance_weight:
-            net.instance = mlp(encoder.width, self.hidden, self.dim, spatial=True)
-            net.predict = mlp(self.dim, self.hidden, self.dim, spatial=True)
-            net.teacher_instance = teacher(net.instance)
-        return net
+            heads |= {"instance": mlp(encoder.width, wide, d, spatial=True), "predict": mlp(d, wide, d, spatial=True)}
+        followed = {"encode": Map(encoder)} | {name: head for name, head in heads.items() if name in ("pixels", "instance")}
+        teachers = {name: Teacher(module, momentum=self.momentum, steps=self.steps_) for name, module in followed.items()}
+        return Net(encode=encoder, teacher=nn.ModuleDict(teachers), **heads)
 
     def loss(self, net: Net, batch: Batch) -> dict[str, Tensor]:
-        boxes = batch.boxes
         student = [feature_map(net.encode, view) for view in batch.views[:2]]
-        teacher = [net.teacher(view) for view in batch.views[:2]]
-        terms = {"pixels": student[0].new_zeros(())}
-        for a, b in ((0, 1), (1, 0)):
-            y, key = net.pixels(student[a]), net.teacher_pixels(teacher[b])
-            if self.objective == "consistency" and self.propagation:
-                y = propagate(y, net.transform(y), self.gamma)
-            positive = same_place(boxes[a], boxes[b], y.shape[2:], key.shape[2:], self.pos_ratio)
-            with torch.autocast(y.device.type, enabled=False):
-                cosine = F.normalize(y.float().flatten(2), dim=1).transpose(1, 2) @ F.normalize(key.float().flatten(2), dim=1)
-            if self.objective == "consistency":  # crops that share no place count as 0
-                agreement = (cosine * positive).sum(dim=(1, 2)) / (positive.sum(dim=(1, 2)) + 1e-6)
-                terms["pixels"] = terms["pixels"] - 2 * agreement.mean()
-            else:
-                logits, found = cosine / self.temperature, positive.any(dim=2)
-                hit = logits.masked_fill(~positive, -1e4).logsumexp(dim=2)
-                terms["pixels"] = terms["pixels"] + mean_where(logits.logsumexp(dim=2) - hit, found) / 2
-            if self.instance_weight:
-                whole = net.predict(net.instance(student[a])).mean(dim=(2, 3))
-                target = net.teacher_instance(teacher[b]).mean(dim=(2, 3))
-                terms["instance"] = terms.get("instance", 0.0) + self.instance_weight * 2 * negative_cosine(whole, target)
+        teacher = [net.teacher["encode"](view) for view in batch.views[:2]]
+        swapped, terms = ((0, 1), (1, 0)), {}
+        terms["pixels"] = sum(self.pixels(net, student[a], teacher[b], batch.boxes[a], batch.boxes[b]) for a, b in swapped)
+        if self.instance_weight:
+            terms["instance"] = self.instance_weight * sum(self.instance(net, student[a], teacher[b]) for a, b in swapped)
         return terms
 
+    def pixels(self, net: Net, student: Tensor, teacher: Tensor, box: Tensor, other: Tensor) -> Tensor:
+        x, key = net.pixels(student), net.teacher["pixels"](teacher)
+        positive = same_place(box, other, x.shape[2:], key.shape[2:], self.pos_ratio)
+        if self.objective == "contrast":
+            logits = cosines(x, key) / self.temperature
+            hit = logits.masked_fill(~positive, -1e4).logsumexp(dim=2)
+            return mean_where(logits.logsumexp(dim=2) - hit, positive.any(dim=2)) / 2
+        y = propagate(x, net.transform(x), self.gamma) if self.propagation else x
+        agreement = (cosines(y, key) * positive).sum(dim=(1, 2)) / (positive.sum(dim=(1, 2)) + 1e-6)
+        return -2 * agreement.mean()  # crops that share no place count as 0
+
+    def instance(self, net: Net, student: Tensor, teacher: Tensor) -> Tensor:
+        said, target = net.predict(net.instance(student)), net.teacher["instance"](teacher)
+        return 2 * negative_cosine(said.mean(dim=(2, 3)), target.mean(dim=(2, 3)))
+
     def after_step(self, net: Net, batch: Batch) -> None:
-        for module in net.children():
-            if isinstance(module, Teacher):
-                module.update()
+        for teacher in net.teacher.values():
+            teacher.update()
 
     def maps(self, X: Any) -> np.ndarray:
         """Features per place of each picture, float32 [n, width, h, w]."""
         source = Source(self._items(X, reset=False), self.net_.encode, self.inputs_)
-        with torch.inference_mode():
-            return np.concatenate([feature_map(self.net_.encode, source.batch(rows)).numpy() for rows in batches(source.order())])
-
-
-def propagate(x: Tensor, g: Tensor, gamma: float) -> Tensor:
-    """Each pixel becomes the sum of all pixels' unit g, weighted by max(cosine of their x, 0)^gamma. x, g: [n, d, h, w]."""
-    with torch.autocast(x.device.type, enabled=False):
-        unit, passed = F.normalize(x.float().flatten(2), dim=1), F.normalize(g.float().flatten(2), dim=1)
-        weight = (unit.transpose(1, 2) @ unit).clamp(min=0) ** gamma  # [n, i, j], symmetric
-        return (passed @ weight).view_as(x)
-
-
-def same_place(a: Tensor, b: Tensor, grid_a: Any, grid_b: Any, ratio: float) -> Tensor:
-    """Which bins of two crops show the same place of the picture: bool [n, bins of a, bins of b].
-
-    a, b: boxes [n, 4] (left, top, right, bottom in the picture's frame). A flipped crop's bins have a negative width, so
-    that no special case is needed. The distance of two centres is measured in diagonals of the larger bin.
-    """
-    (centre_a, diagonal_a), (centre_b, diagonal_b) = (_bins(box, *grid) for box, grid in ((a, grid_a), (b, grid_b)))
-    return torch.cdist(centre_a, centre_b) < ratio * torch.maximum(diagonal_a, diagonal_b)[:, None, None]
-
-
-def _bins(box: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
-    """Centres of a crop's bins, [n, h * w, 2], row by row, and a bin's diagonal, [n]."""
-    across, down = (box[:, 2] - box[:, 0]) / w, (box[:, 3] - box[:, 1]) / h
-    x = box[:, :1] + (torch.arange(w, device=box.device) + 0.5) * across[:, None]
-    y = box[:, 1:2] + (torch.arange(h, device=box.device) + 0.5) * down[:, None]
-    centres = torch.stack([x[:, None, :].expand(-1, h, w), y[:, :, None].expand(-1, h, w)], dim=-1)
-    return centres.flatten(1, 2), torch.hypot(across, down)
+        return outputs(self.net_, lambda x: feature_map(self.net_.encode, x), source).numpy()
