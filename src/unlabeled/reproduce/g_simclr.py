@@ -72,7 +72,6 @@ REPRODUCTION = Reproduction(
             ours="G-SimCLR",
             than="SimCLR",
             metric="probe",
-            margin=0.01,
             role="key ingredient removed",
         ),
         Claim(
@@ -80,7 +79,6 @@ REPRODUCTION = Reproduction(
             ours="G-SimCLR",
             than="G-SimCLR, shuffled labels",
             metric="probe",
-            margin=0.01,
             role="key ingredient removed",
         ),
     ),
