@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net, Source
 from unlabeled.methods.generative.autoencoder import codes
 from unlabeled.parts.assign import check_vectors
-from unlabeled.parts.gather import gather_rows
+from unlabeled.parts.gather import gather_rows, rank
 from unlabeled.parts.heads import mlp
+from unlabeled.parts.kernels import gram, median_distance, ridge
 from unlabeled.parts.losses import decoupled_uniformity, unit
+from unlabeled.parts.pseudo import outputs
 
 
 @dataclass(kw_only=True, eq=False)
@@ -36,7 +39,7 @@ class DecoupledUniformity(Learner):
     dim: int = 64  # width of the projection
     hidden: int = 256
     prior_dim: int = 32  # of the VAE's code
-    prior_epochs: int = 10
+    prior_epochs: int = 20
 
     def build(self, encoder: nn.Module) -> Net:
         if self.kernel not in ("rbf", "cosine"):
@@ -49,41 +52,29 @@ class DecoupledUniformity(Learner):
         return net
 
     def before_epoch(self, net: Net, data: Source) -> None:
-        if self.prior is None or len(net.prior):
-            return
-        w = self._prior(data)
-        if self.kernel == "rbf":  # in units of sigma
-            sample = torch.from_numpy(w[np.linspace(0, len(w) - 1, min(len(w), 1000)).astype(int)])
-            w = w / max(float(torch.pdist(sample).median() if self.sigma == "median" else self.sigma), 1e-12)
-        net.prior = torch.from_numpy(w).to(data.device)
-
-    def _prior(self, data: Source) -> np.ndarray:
-        if isinstance(self.prior, str):
-            if self.prior != "vae":
-                raise InputError(f'prior must be None, "vae" or an array, got {self.prior!r}')
-            settings = {"encoder": self.encoder, "device": self.device, "batch_size": self.batch_size}
-            return codes(data.items, latent=self.prior_dim, epochs=self.prior_epochs, seed=self.seed, variational=True, **settings)
-        w = np.asarray(check_vectors(self.prior, "prior"), dtype=np.float32)
-        if len(w) != len(data):
-            raise InputError(f"prior has {len(w)} rows for {len(data)} examples: wanted one each")
-        return w
+        if self.prior is not None and not len(net.prior):
+            w = torch.from_numpy(self._prior(net, data))
+            sigma = 1.0 if self.kernel == "cosine" else median_distance(w) if self.sigma == "median" else float(self.sigma)
+            net.prior = (w / sigma).to(data.device)
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
         # Not made unit again: a mean is short where its views differ, and that is all that aligns them.
         mu = torch.stack([unit(net.project(net.encode(view))) for view in batch.views]).mean(dim=0)
         if self.prior is not None:
-            w = net.prior[batch.index]
-            everyone = gather_rows(w)
-            mu = ridge(self.gram(w, everyone), self.gram(everyone, everyone), self.lam) @ gather_rows(mu)
+            K = gram(gather_rows(net.prior[batch.index]), self.kernel)
+            mu = ridge(K[rank() * len(mu) :][: len(mu)], K, self.lam) @ gather_rows(mu)
         return decoupled_uniformity(mu, self.t)
 
-    def gram(self, a: Tensor, b: Tensor) -> Tensor:
-        """Kernel values of prior vectors a [n, d] (in units of sigma) and b [m, d]: [n, m], float64."""
-        if self.kernel == "cosine":
-            return unit(a).double() @ unit(b).double().T
-        return (-torch.cdist(a.double(), b.double()).square() / 2).exp()
-
-
-def ridge(some: Tensor, gram: Tensor, lam: float) -> Tensor:
-    """Weights of kernel ridge regression: k(some, all) (K + lam I)^-1, float32 [n, m]. some: [n, m], gram: K [m, m]."""
-    return torch.linalg.solve(gram + lam * torch.eye(len(gram), dtype=gram.dtype, device=gram.device), some.T).T.float()
+    def _prior(self, net: Net, data: Source) -> np.ndarray:
+        if isinstance(self.prior, str):
+            if self.prior != "vae":
+                raise InputError(f'prior must be None, "vae" or an array, got {self.prior!r}')
+            x: Any = data.items
+            if x.kind == "image":  # of the pixels: a code of a network's pooled features doesn't know what is where
+                x = outputs(net, lambda x: F.adaptive_avg_pool2d(x, 16).flatten(1), data).cpu().numpy()
+            settings: dict[str, Any] = {"batch_size": self.batch_size, "device": self.device, "seed": self.seed}
+            return codes(x, latent=self.prior_dim, epochs=self.prior_epochs, variational=True, **settings)
+        w = np.asarray(check_vectors(self.prior, "prior"), dtype=np.float32)
+        if len(w) != len(data):
+            raise InputError(f"prior has {len(w)} rows for {len(data)} examples: wanted one each")
+        return w
