@@ -13,9 +13,11 @@ from unlabeled.encoders.sequences import Patches, Recurrent, RowsAbove, Waves, c
 from unlabeled.evaluate.probes import knn_accuracy, linear_probe
 from unlabeled.learner import Batch, Net
 from unlabeled.methods.contrastive.cpc import CPC
-from unlabeled.methods.contrastive.matryoshka import Matryoshka, MatryoshkaAdaptor, funnel_search, truncate
+from unlabeled.methods.contrastive.matryoshka import Matryoshka
+from unlabeled.methods.contrastive.matryoshka_adaptor import MatryoshkaAdaptor
 from unlabeled.methods.contrastive.triplet_network import TripletNetwork
 from unlabeled.methods.tabular.lfr import LFR, barlow_batch, diverse
+from unlabeled.parts.prefix import truncate
 
 QUICK = {"epochs": 2, "batch_size": 32}
 
@@ -338,33 +340,8 @@ def test_the_adaptor_keeps_neighbours_in_fewer_numbers(digits):
     assert scores["adapted"][1] > scores["cut"][1] - 0.02
 
 
-def test_truncated_vectors_have_unit_length_again():
-    Z = np.random.default_rng(0).normal(size=(5, 8))
-    short = truncate(Z, 3)
-    np.testing.assert_allclose(short, Z[:, :3] / np.linalg.norm(Z[:, :3], axis=1, keepdims=True), rtol=1e-5)
-    for m in (0, 9):
-        with pytest.raises(InputError, match="1 to 8"):
-            truncate(Z, m)
-
-
-def test_a_funnel_with_a_full_shortlist_is_exact_and_a_short_one_reranks():
-    rng = np.random.default_rng(0)
-    Z, queries = rng.normal(size=(300, 16)).astype(np.float32), rng.normal(size=(7, 16)).astype(np.float32)
-    cosine = truncate(queries, 16) @ truncate(Z, 16).T
-    exact = np.argsort(-cosine, axis=1)[:, :5]
-    np.testing.assert_array_equal(funnel_search(queries, Z, 5, dims=(16,)), exact)
-    np.testing.assert_array_equal(funnel_search(queries, Z, 5, dims=(4, 16), shortlist=300), exact)
-    coarse = np.argsort(-(truncate(queries, 4) @ truncate(Z, 4).T), axis=1)[:, :20]
-    expected = [sorted(rows, key=lambda j, i=i: -cosine[i, j])[:5] for i, rows in enumerate(coarse)]
-    np.testing.assert_array_equal(funnel_search(queries, Z, 5, dims=(4, 16), shortlist=20), expected)
-    with pytest.raises(InputError, match="shortlist"):
-        funnel_search(queries, Z, 30, shortlist=20)
-    with pytest.raises(InputError, match="dims that grow"):
-        funnel_search(queries, Z, dims=(16, 4))
-
-
 def test_what_can_not_be_nested_is_refused(pictures):
-    with pytest.raises(InputError, match="can't be nested"):
+    with pytest.raises(InputError, match="can't be an objective here"):
         Matryoshka(**QUICK, objective=CPC()).fit(pictures)
     with pytest.raises(InputError, match="no method is called"):
         Matryoshka(**QUICK, objective="nonsense").fit(pictures)

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from unlabeled.methods.contrastive.matryoshka import Matryoshka, MatryoshkaAdaptor, funnel_search, truncate
+from unlabeled.methods.contrastive.matryoshka import Matryoshka
+from unlabeled.methods.contrastive.matryoshka_adaptor import MatryoshkaAdaptor
 from unlabeled.methods.contrastive.simclr import SimCLR
+from unlabeled.parts.prefix import funnel_search, truncate
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 
 DIMS, SMALL = (4, 8, 16, 32, 64), 8
