@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -12,10 +14,12 @@ from unlabeled.methods.siamese.byol import BYOL
 from unlabeled.methods.siamese.pixpro import PixPro
 from unlabeled.parts.dense import feature_map
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
-from unlabeled.views import ImageViews
+from unlabeled.views import ImagePolicy, ImageViews
 from unlabeled.views.images import to_batch
 
-SIDE, CELL = 64, 8  # of a scene and of a cell that is judged, in pixels
+SIDE, CELL = 64, 4  # of a scene and of a cell that is judged, in pixels
+# Crops that show what they show at about the scale at which it is judged.
+POLICY = ImagePolicy(scale=(0.15, 0.6))
 MANY = 256  # scenes embedded at once
 
 
@@ -25,19 +29,22 @@ def run(lab: Lab) -> Arms:
     X = scenes(lab.X, np.searchsorted(names, lab.y), lab.setting(2000, 20000), rng)[0]
     known, gold = scenes(lab.X, np.searchsorted(names, lab.y), 200, rng)
     new, gold_new = scenes(lab.X_test, np.searchsorted(names, lab.y_test), 500, rng)
-    options = {"epochs": lab.setting(8, 200), "batch_size": lab.setting(64, 256)}
-    boxes = ImageViews(boxes=True)
+    learn, test = even(gold, np.unique(gold), rng), even(gold_new, np.unique(gold_new[gold_new >= 0]), rng)
+    options = {
+        "encoder": lab.setting("conv5-dense", "resnet18"),
+        "epochs": lab.setting(6, 200),
+        "batch_size": lab.setting(64, 256),
+    }
+    boxes = ImageViews(POLICY, size=SIDE // 2, boxes=True)
     arms: dict[str, Learner] = {
         "PixPro": lab.learner(PixPro, views=boxes, **options),
-        "whole pictures": lab.learner(BYOL, views=ImageViews(), **options),
+        "whole pictures": lab.learner(BYOL, views=replace(boxes, boxes=False), **options),
         "no propagation": lab.learner(PixPro, views=boxes, propagation=False, **options),
     }
-    # The background is one more class to learn, and is not scored: most cells are background.
-    shown = gold_new >= 0
     table: Arms = {}
 
     def judge(name: str, Z: np.ndarray, Z_new: np.ndarray) -> None:
-        table[name] = {"cells": linear_probe(Z, gold, Z_new[shown], gold_new[shown], seed=lab.seed)}
+        table[name] = {"cells": linear_probe(Z[learn], gold[learn], Z_new[test], gold_new[test], seed=lab.seed)}
         lab.say(f"{name}: cells {table[name]['cells']:.3f}")
 
     for name, arm in arms.items():
@@ -70,6 +77,16 @@ def scenes(X: np.ndarray, y: np.ndarray, n: int, rng: np.random.Generator) -> tu
     return canvas, classes[:, CELL // 2 :: CELL, CELL // 2 :: CELL].reshape(-1)
 
 
+def even(labels: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many cells of each of the classes as the rarest has: most cells are background, and accuracy is the mean over classes.
+
+    The background is one more class to learn, and is not scored.
+    """
+    members = [np.flatnonzero(labels == one) for one in classes]
+    fewest = min(len(rows) for rows in members)
+    return np.concatenate([rng.choice(rows, fewest, replace=False) for rows in members])
+
+
 def cells(learner: Learner, X: np.ndarray) -> np.ndarray:
     """The features under each cell, float32 [n * cells, width]."""
     found = []
@@ -81,8 +98,9 @@ def cells(learner: Learner, X: np.ndarray) -> np.ndarray:
 
 
 def around(X: np.ndarray) -> np.ndarray:
-    """The 5x5 pixels around each cell's centre, float32 [n * cells, 25 C]."""
-    reach = np.arange(-2, 3)
+    """The 5x5 pixels around each cell's centre, float32 [n * cells, 25 C]; the last row and column are repeated beyond the edge."""
+    X = np.pad(X, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
+    reach = np.arange(5)
     centre = np.arange(CELL // 2, SIDE, CELL)
     rows, columns = (centre[:, None] + reach)[:, None, :, None], (centre[:, None] + reach)[None, :, None, :]
     return (X[:, rows, columns].astype(np.float32) / 255).reshape(len(X) * len(centre) ** 2, -1)
