@@ -11,14 +11,19 @@ from sklearn.datasets import make_blobs
 from unlabeled.errors import InputError
 from unlabeled.evaluate.probes import clustering_scores, knn_accuracy
 from unlabeled.learner import Batch, Net
-from unlabeled.methods.clustering.mlc import MLC, membership, spectral
+from unlabeled.methods.clustering.mlc import MLC
 from unlabeled.methods.contrastive.decoupled_uniformity import DecoupledUniformity, ridge
 from unlabeled.methods.contrastive.g_simclr import GSimCLR, guided_order, kinds
 from unlabeled.methods.contrastive.simclr import SimCLR
 from unlabeled.methods.generative.autoencoder import AutoEncoder
 from unlabeled.parts.losses import coding_rate, decoupled_uniformity, nt_xent
+from unlabeled.parts.neighbours import nearest
+from unlabeled.parts.selflabel import representatives, self_label_loss, sure_from
+from unlabeled.parts.spectral import membership, nearest_subspace, spectral, subspaces
 from unlabeled.saving import load_model
-from unlabeled.tasks.cluster.scan import SCAN, _prototypes, scan_loss, self_label_loss
+from unlabeled.tasks.cluster.scan import SCAN, scan_loss
+from unlabeled.views import ImageViews, VectorViews
+from unlabeled.views.stronger import stronger
 
 QUICK = {"epochs": 2, "batch_size": 32}
 FAST = {
@@ -285,6 +290,24 @@ def test_spectral_clustering_cuts_blocks_apart():
     assert clustering_scores(spectral(noisy.astype(np.float32), 3), truth)["accuracy"] == 1
 
 
+def test_spectral_clustering_does_not_mind_how_much_weight_an_item_has():
+    truth = np.repeat([0, 1, 2], [5, 9, 4])
+    weight = np.linspace(0.1, 10, len(truth))
+    affinity = ((truth[:, None] == truth) + 0.05) * weight[:, None] * weight
+    assert clustering_scores(spectral(affinity.astype(np.float32), 3), truth)["accuracy"] == 1
+
+
+def test_rows_go_to_the_subspace_that_they_were_drawn_from_and_small_clusters_leave_columns_empty():
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(9, 6, generator=generator))[0]
+    z = torch.cat([torch.randn(20, 3, generator=generator) @ axes[:, part].T for part in (slice(0, 3), slice(3, 6))])
+    labels = torch.arange(2).repeat_interleave(20)
+    found = subspaces(z, labels, 3, 3)
+    for k in range(2):
+        torch.testing.assert_close(found[k] @ found[k].T, axes[:, 3 * k : 3 * k + 3] @ axes[:, 3 * k : 3 * k + 3].T, atol=1e-4, rtol=0)
+    assert torch.equal(nearest_subspace(z, found), labels) and not found[2].any()
+
+
 # SCAN -------------------------------------------------------------------------------------------------------------------
 
 
@@ -318,9 +341,9 @@ def test_where_hardly_anything_is_sure_the_surest_tenth_of_each_class_counts():
     p = torch.full((200, 2), 0.0)
     p[:, 0] = torch.cat([torch.linspace(0.5, 0.7, 100), torch.linspace(0.1, 0.4, 100)])
     p[:, 1] = 1 - p[:, 0]
-    cut = SCAN(n_classes=2)._sure(p)
+    cut = sure_from(p, 0.99)
     assert [int((p[rows].max(dim=1).values > c).sum()) for rows, c in zip((slice(0, 100), slice(100, 200)), cut, strict=True)] == [10, 10]
-    assert SCAN(n_classes=2)._sure(torch.tensor([[0.999, 0.001], [0.001, 0.999]])).tolist() == pytest.approx([0.99, 0.99])
+    assert sure_from(torch.tensor([[0.999, 0.001], [0.001, 0.999]]), 0.99).tolist() == pytest.approx([0.99, 0.99])
 
 
 def test_neighbours_are_the_nearest_by_cosine_without_the_item_itself_even_among_copies(blobs):
@@ -336,7 +359,28 @@ def test_neighbours_are_the_nearest_by_cosine_without_the_item_itself_even_among
     np.testing.assert_allclose(np.take_along_axis(cosine, fitted.neighbours_, axis=1), wanted, atol=1e-4)
 
 
-def test_scan_classifies_groups_it_was_never_told_and_shows_their_prototypes(blobs):
+def test_nearest_rows_are_in_order_and_never_the_row_itself():
+    x = unit_rows(40, 5).numpy()
+    x[30:] = x[0]
+    cosine = x @ x.T
+    np.fill_diagonal(cosine, -2)
+    found = nearest(x, 6)
+    assert found.shape == (40, 6) and not (found == np.arange(40)[:, None]).any()
+    np.testing.assert_allclose(np.take_along_axis(cosine, found, axis=1), -np.sort(-cosine, axis=1)[:, :6], atol=1e-6)
+    assert nearest(x[:3], 6).shape == (3, 2)
+
+
+def test_stronger_views_differ_more_from_what_they_show(blobs, pictures):
+    def distance(views, x):
+        shown = x if x.ndim == 2 else torch.from_numpy(np.moveaxis(x.numpy(), 3, 1).astype(np.float32) / 255)
+        return float((views(x, torch.Generator().manual_seed(0))[0] - shown).square().mean())
+
+    for x, usual in ((torch.from_numpy(blobs[0]), VectorViews(views=1)), (torch.from_numpy(pictures), ImageViews(views=1))):
+        assert distance(stronger(usual), x) > 1.1 * distance(usual, x)
+    assert stronger(len) is len
+
+
+def test_scan_classifies_groups_it_was_never_told_and_shows_theirrepresentatives(blobs):
     x, y = blobs
     fitted = SCAN(n_classes=4, epochs=10, batch_size=64, heads=3).fit(x[:200])
     assert clustering_scores(fitted.labels_, y[:200])["nmi"] > 0.9
@@ -351,7 +395,7 @@ def test_only_the_entropy_makes_scan_use_all_classes_of_a_cloud_without_groups()
     x = np.random.default_rng(0).normal(size=(300, 10)).astype(np.float32)
     used = []
     for weight in (5.0, 0.0):
-        found = SCAN(n_classes=8, epochs=8, batch_size=64, heads=1, entropy_weight=weight, self_label=0.0).fit(x).labels_
+        found = SCAN(n_classes=8, epochs=20, batch_size=64, heads=1, entropy_weight=weight, self_label=0.0).fit(x).labels_
         share = np.bincount(found, minlength=8) / len(found)
         used.append(math.exp(-(share[share > 0] * np.log(share[share > 0])).sum()))
     assert used[0] > 6 and used[1] < 4
@@ -369,5 +413,5 @@ def test_scan_starts_from_the_pretexts_weights_and_does_not_change_the_pretext(p
 def test_a_prototype_is_nearest_to_the_mean_of_the_surest_items():
     Z = np.array([[0.0], [1.0], [2.0], [50.0], [9.0]])
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
-    assert _prototypes(Z, p).tolist()[0] == 1
-    assert _prototypes(Z[:3], p[:3]).tolist() == [1, -1]
+    assert representatives(Z, p).tolist()[0] == 1
+    assert representatives(Z[:3], p[:3]).tolist() == [1, -1]

@@ -8,9 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from unlabeled.evaluate.probes import clustering_scores
-from unlabeled.methods.clustering.mlc import MLC, spectral
+from unlabeled.methods.clustering.mlc import MLC
 from unlabeled.methods.contrastive.simclr import SimCLR
 from unlabeled.parts.assign import kmeans
+from unlabeled.parts.neighbours import nearest
+from unlabeled.parts.spectral import spectral
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.tasks.cluster import directions
 
@@ -18,7 +20,9 @@ from unlabeled.tasks.cluster import directions
 def run(lab: Lab) -> Arms:
     classes = len(np.unique(lab.y))
     X = lab.vectors(lab.fit(lab.learner(SimCLR)), lab.X)[0] if lab.data.kind == "image" and min(lab.X.shape[1:3]) > 16 else lab.raw()[0]
-    common = {"n_clusters": classes, "encoder": "mlp", "epochs": lab.setting(10, 100), "batch_size": 256, "lr": 1e-3}
+    # As many steps of small sets as of large ones; 512 rows a batch are more than dim * classes.
+    common = {"n_clusters": classes, "encoder": "mlp", "epochs": None, "examples": lab.setting(100_000, 5_000_000), "warm": 0.75}
+    common |= {"dim": 32, "batch_size": 256, "lr": 1e-3}
     arms = {
         "MLC": {},
         "first stage only": {"warm": 1.0},
@@ -29,10 +33,11 @@ def run(lab: Lab) -> Arms:
     for name, own in arms.items():
         fitted = lab.fit(lab.learner(MLC, **common | own), X)
         table[name] = clusters(fitted.labels_, lab.y) | linear(fitted.transform(X), lab.y)
+    table["MLC"]["share of the rank"] = table["MLC"]["rank of a class"] / table["first stage only"]["rank of a class"]
     V = directions(X)
     table["k-means"] = clusters(kmeans(V, classes, seed=lab.seed, n_init=30).labels, lab.y)
-    table["spectral clustering"] = clusters(normalised_cut(nearest_neighbours(V), classes, lab.seed), lab.y)
-    table["least-squares subspaces"] = clusters(normalised_cut(least_squares(V), classes, lab.seed), lab.y)
+    table["spectral clustering"] = clusters(spectral(graph(V), classes, lab.seed), lab.y)
+    table["least-squares subspaces"] = clusters(spectral(least_squares(V), classes, lab.seed), lab.y)
     for name, values in table.items():
         lab.say(f"{name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in values.items()))
     return table
@@ -57,15 +62,10 @@ def linear(z: np.ndarray, y: np.ndarray, energy: float = 0.95, dims: int = 5) ->
     return {"rank of a class": float(np.mean([rank(rows) for rows in each])), "rank": float(rank(z)), "cosine": float(off)}
 
 
-def nearest_neighbours(V: np.ndarray, k: int = 10) -> np.ndarray:
-    """Affinity [n, n]: 1 where one is among the k nearest of the other."""
-    import faiss
-
-    index = faiss.IndexFlatIP(V.shape[1])
-    index.add(V)
-    near = index.search(V, k + 1)[1]
-    A = np.zeros((len(V), len(V)), np.float32)
-    np.put_along_axis(A, near, 1, axis=1)
+def graph(V: np.ndarray, k: int = 10) -> np.ndarray:
+    """Affinity [n, n]: 1 where one is among the k nearest of the other, and with itself."""
+    A = np.eye(len(V), dtype=np.float32)
+    np.put_along_axis(A, nearest(V, k), 1, axis=1)
     return np.maximum(A, A.T)
 
 
@@ -75,11 +75,6 @@ def least_squares(V: np.ndarray, ridge: float = 0.1) -> np.ndarray:
     return np.abs(V @ np.linalg.solve(gram + ridge * np.trace(gram) / len(gram) * np.eye(len(gram)), V.T)).astype(np.float32)
 
 
-def normalised_cut(A: np.ndarray, k: int, seed: int) -> np.ndarray:
-    scale = 1 / np.sqrt(A.sum(axis=1).clip(1e-8))
-    return spectral(A * scale[:, None] * scale, k, seed)
-
-
 REPRODUCTION = Reproduction(
     system="mlc",
     sets=("fashion_mnist", "digits"),
@@ -87,19 +82,12 @@ REPRODUCTION = Reproduction(
     claims=(
         Claim("its clusters are better than those of k-means on the same vectors", ours="MLC", than="k-means", metric="nmi", margin=0.0),
         Claim(
-            "and than those of the other ways to cluster them",
+            "the second stage makes each class a subspace of a fifth fewer dimensions",
             ours="MLC",
-            than=("spectral clustering", "least-squares subspaces"),
-            metric="nmi",
-            margin=0.0,
-        ),
-        Claim(
-            "the second stage makes each class a subspace of fewer dimensions",
-            ours="MLC",
-            than="first stage only",
-            metric="rank of a class",
+            than=1.0,
+            metric="share of the rank",
             lower=True,
-            margin=1.0,
+            margin=0.2,
             role="key ingredient removed",
         ),
         Claim(

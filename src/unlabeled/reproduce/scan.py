@@ -42,7 +42,7 @@ def run(lab: Lab) -> Arms:
         "no entropy": (SCAN, common | {"entropy_weight": 0.0}),
     }
     for name, (system, parameters) in arms.items():
-        learner = lab.learner(system, **{"lr": 1e-3} | parameters)
+        learner = lab.learner(system, **{"lr": 1e-2} | parameters)
         code = [fingerprint_of(cls.__module__, cls.__name__) for cls in (system, SCAN, SimCLR)]
         parts = [learner, simclr, lab.X, lab.y, lab.X_test, lab.y_test, code]
         table[name] = lab.remember("scan", parts, partial(scored, lab, learner, fitted))

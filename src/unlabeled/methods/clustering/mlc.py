@@ -7,19 +7,17 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net, Source
-from unlabeled.parts.assign import kmeans, sinkhorn
 from unlabeled.parts.gather import gather_rows
 from unlabeled.parts.heads import mlp
 from unlabeled.parts.losses import coding_rate, negative_cosine, unit
 from unlabeled.parts.pseudo import outputs
+from unlabeled.parts.spectral import membership, nearest_subspace, spectral, subspaces
 
 WHOLE_SET = 5_000  # examples whose membership is clustered at once; the others go to the nearest subspace
-SWEEPS = 5  # of Sinkhorn: row and column sums are then right within 1e-3
 
 
 @dataclass(kw_only=True, eq=False)
@@ -36,7 +34,7 @@ class MLC(Learner):
     """
 
     n_clusters: int = 10
-    dim: int = 64
+    dim: int = 64  # a cluster is told from noise only where a batch holds more than dim * n_clusters rows
     hidden: int = 256
     eps2: float = 0.1  # squared error up to which a row is coded
     eta: float = 0.175  # temperature of the membership
@@ -52,9 +50,8 @@ class MLC(Learner):
         if not 2 <= self.n_clusters <= max(self.n_items_, 2) or not 0 <= self.warm <= 1 or not 1 <= self.rank <= self.dim:
             wanted = f"n_clusters from 2 to the {self.n_items_} examples, warm from 0 to 1, rank from 1 to dim"
             raise InputError(f"wanted {wanted}, got {self.n_clusters!r}, {self.warm!r}, {self.rank!r}")
-        for name in ("eps2", "eta"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} must be positive, got {getattr(self, name)!r}")
+        if not self.eps2 > 0 or not self.eta > 0:
+            raise InputError(f"eps2 and eta must be positive, got {self.eps2!r} and {self.eta!r}")
         features, clusters = (mlp(encoder.width, self.hidden, self.dim) for _ in range(2))
         net = Net(encode=encoder, features=features, clusters=clusters)
         net.register_buffer("step", torch.zeros((), dtype=torch.long))
@@ -88,27 +85,23 @@ class MLC(Learner):
         items = self._items(X, reset=False)
         some = np.sort(np.random.default_rng(self.seed).permutation(len(items))[:WHOLE_SET])
         part, z = items if len(some) == len(items) else items.subset(some), torch.from_numpy(self.transform(items))
-        labels = spectral(self.membership(part), self.n_clusters, self.seed)
-        self.net_.subspaces.copy_(torch.stack([_subspace(z[some][labels == k], self.rank) for k in range(self.n_clusters)]))
-        self.net_.labels.copy_(torch.from_numpy(self._nearest(z)))
-        self.net_.labels[torch.from_numpy(some)] = torch.from_numpy(labels)
+        labels = torch.from_numpy(spectral(self.membership(part), self.n_clusters, self.seed))
+        self.net_.subspaces.copy_(subspaces(z[some], labels, self.n_clusters, self.rank))
+        self.net_.labels.copy_(nearest_subspace(z, self.net_.subspaces))
+        self.net_.labels[torch.from_numpy(some)] = labels
         return self
 
     def membership(self, X: Any) -> np.ndarray:
         """How strongly the examples of X belong together: float32 [n, n], rows and columns add up to 1."""
-        items = self._items(X, reset=False)
-        source = Source(items, self.net_.encode, self.inputs_)
+        source = Source(self._items(X, reset=False), self.net_.encode, self.inputs_)
         return membership(outputs(self.net_, lambda x: unit(self.net_.clusters(self.net_.encode(x))), source), self.eta).numpy()
 
     def predict(self, X: Any) -> np.ndarray:
         """The cluster whose subspace holds most of each example's features: int64 [n]."""
-        return self._nearest(torch.from_numpy(self.transform(X)))
+        return nearest_subspace(torch.from_numpy(self.transform(X)), self.net_.subspaces).numpy()
 
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
         return self.fit(X).labels_
-
-    def _nearest(self, z: Tensor) -> np.ndarray:
-        return torch.einsum("nd,kdr->nkr", z, self.net_.subspaces).square().sum(dim=2).argmax(dim=1).numpy()
 
     @property
     def labels_(self) -> np.ndarray:
@@ -117,29 +110,3 @@ class MLC(Learner):
     @property
     def subspaces_(self) -> np.ndarray:
         return self.net_.subspaces.numpy()
-
-
-def membership(c: Tensor, eta: float) -> Tensor:
-    """Doubly stochastic [n, n] from unit rows c [n, d]: exp(|c c^T| / eta) with rows and columns scaled to add up to 1."""
-    return sinkhorn((c @ c.T).abs(), eta, SWEEPS)
-
-
-def spectral(affinity: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
-    """k clusters, int64 [n], of a doubly stochastic affinity [n, n]: k-means on its top k eigenvectors, rows of unit length.
-
-    Degrees are all 1, so the affinity is its own normalised form (Ng, Jordan and Weiss, 2001).
-    """
-    from scipy.linalg import eigh
-
-    n = len(affinity)
-    vectors = eigh((affinity + affinity.T) / 2, subset_by_index=[max(0, n - k), n - 1])[1]
-    return kmeans(F.normalize(torch.from_numpy(vectors), dim=1).numpy(), k, seed=seed, n_init=20).labels
-
-
-def _subspace(z: Tensor, rank: int) -> Tensor:
-    """Orthonormal [d, rank] on which the rows z [m, d] lie best; zeros where there are fewer rows than dimensions wanted."""
-    axes = torch.zeros(z.shape[1], rank)
-    if len(z):
-        right = torch.linalg.svd(z, full_matrices=False)[2][:rank]
-        axes[:, : len(right)] = right.T
-    return axes
