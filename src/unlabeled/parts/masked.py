@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlabeled.encoders.images import HuggingFaceImage
 from unlabeled.errors import InputError
 from unlabeled.parts.dense import feature_map
 from unlabeled.parts.gather import gather_rows, own_rows, world
@@ -24,7 +23,7 @@ def decoder(encoder: nn.Module, inputs: Any, patch: int | None, hidden: int, dep
     """The decoder that suits what the encoder eats. patch: side in pixels of what is hidden; hidden: width; depth: of a ViT's decoder."""
     if inputs.kind != "image":
         return Features(encoder.width, inputs.features, hidden)
-    if isinstance(encoder, HuggingFaceImage) and hasattr(encoder.model, "layers"):
+    if hasattr(getattr(encoder, "model", None), "layers"):  # a ViT
         return Tokens(encoder, inputs.channels, hidden, depth)
     patch = patch or (4 if inputs.size <= 64 else 16)
     if inputs.size < 2 * patch:
@@ -87,7 +86,7 @@ class Painted(nn.Module):
 class Tokens(nn.Module):
     """Of pictures and a ViT: the encoder gets the visible patches, a small transformer fills in the others."""
 
-    def __init__(self, encoder: HuggingFaceImage, channels: int, hidden: int, depth: int):
+    def __init__(self, encoder: Any, channels: int, hidden: int, depth: int):
         super().__init__()
         config = encoder.model.config
         self.patch, self.channels = config.patch_size, channels
