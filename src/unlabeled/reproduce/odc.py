@@ -51,18 +51,21 @@ def stability(history: np.ndarray) -> float:
 def run(lab: Lab) -> Arms:
     # One view an example: twice the epochs of a method with two.
     common = {"views": ImageViews(views=1), "epochs": lab.setting(24, 800), "clusters": lab.setting(100, 1000)}
+    # Here an example is seen 24 times, not 440, and two crops of it look less alike than to the paper's network: with its momentum
+    # of 0.5 the labels follow the last crop, and change from epoch to epoch even at the end, when the network hardly moves.
+    odc = common | {"momentum": lab.setting(0.2, 0.5)}
     arms = {
-        "ODC": lab.learner(FollowedODC, **common),
-        "DeepCluster": lab.learner(FollowedDeepCluster, **common),
-        "small clusters left": lab.learner(FollowedODC, **common, min_cluster=0),
-        "no weights": lab.learner(FollowedODC, **common, reweight=0.0),
+        "ODC": lab.learner(FollowedODC, **odc),
+        "DeepCluster": lab.learner(FollowedDeepCluster, **common, refresh=1),
+        "DeepCluster, every third epoch": lab.learner(FollowedDeepCluster, **common),  # teaches more where epochs are short
+        "small clusters left": lab.learner(FollowedODC, **odc, min_cluster=0),
+        "no weights": lab.learner(FollowedODC, **odc, reweight=0.0),
     }
     table = lab.compare(arms)
     for name, learner in arms.items():
         fitted = lab.fit(learner)
         table[name] |= {
-            # DeepCluster's labels stand still between two clusterings: both are compared that many epochs apart.
-            "stability": stability(fitted.net_.history.numpy()[:: DeepCluster.refresh]),
+            "stability": stability(fitted.net_.history.numpy()[:: getattr(learner, "refresh", 1)]),
             "clusters": effective(fitted.labels_, learner.clusters),
             "nmi": float(normalized_mutual_info_score(lab.y, fitted.labels_)),
         }
@@ -75,10 +78,14 @@ REPRODUCTION = Reproduction(
     run=run,
     claims=(
         Claim("ODC teaches the network more than it has at random", ours="ODC", than="untrained", metric="probe", margin=0.03),
+        Claim("its labels change less from epoch to epoch", ours="ODC", than="DeepCluster", metric="stability", margin=0.1),
         Claim(
-            "its labels change less in as many epochs than DeepCluster's", ours="ODC", than="DeepCluster", metric="stability", margin=0.1
+            "its features are as good as DeepCluster's",
+            ours="ODC",
+            than=("DeepCluster", "DeepCluster, every third epoch"),
+            metric="probe",
+            margin=-0.005,
         ),
-        Claim("its features are as good as DeepCluster's", ours="ODC", than="DeepCluster", metric="probe", margin=-0.005),
         Claim("left alone, most clusters die out", ours="small clusters left", than=1 / 3, metric="clusters", lower=True, role="by itself"),
         Claim(
             "mending small clusters keeps more of them",
