@@ -21,7 +21,7 @@ def run(lab: Lab) -> Arms:
     classes = len(np.unique(lab.y))
     X = lab.vectors(lab.fit(lab.learner(SimCLR)), lab.X)[0] if lab.data.kind == "image" and min(lab.X.shape[1:3]) > 16 else lab.raw()[0]
     # As many steps of small sets as of large ones; 512 rows a batch are more than dim * classes.
-    common = {"n_clusters": classes, "encoder": "mlp", "epochs": None, "examples": lab.setting(100_000, 5_000_000), "warm": 0.75}
+    common = {"n_clusters": classes, "encoder": "mlp", "epochs": None, "examples": lab.setting(75_000, 5_000_000)}
     common |= {"dim": 32, "batch_size": 256, "lr": 1e-3}
     arms = {
         "MLC": {},

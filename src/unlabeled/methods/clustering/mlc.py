@@ -59,6 +59,9 @@ class MLC(Learner):
         net.register_buffer("subspaces", torch.zeros(self.n_clusters, self.dim, self.rank))
         return net
 
+    def optimizers(self, net: Net) -> dict[str, torch.optim.Optimizer]:
+        return {"loss": self.optimizer_over(constant=(net,))}  # a rate that fell over both stages would leave the second hardly any
+
     def loss(self, net: Net, batch: Batch) -> Tensor:
         h = [net.encode(view) for view in batch.views]
         z = [unit(net.features(rows)) for rows in h]
