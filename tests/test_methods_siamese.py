@@ -15,7 +15,7 @@ from unlabeled.methods.siamese.byol import BYOL
 from unlabeled.methods.siamese.dino import DINO
 from unlabeled.methods.siamese.obow import OBoW
 from unlabeled.methods.siamese.pixpro import PixPro
-from unlabeled.parts.by_size import by_size
+from unlabeled.parts.by_size import by_size, encode_by_size
 from unlabeled.parts.dense import propagate, same_place
 from unlabeled.parts.losses import supcon
 from unlabeled.parts.masked import normalised, patches
@@ -78,6 +78,16 @@ def test_views_of_one_size_pass_together_and_keep_their_order():
     together = by_size(views)
     assert [tuple(one.shape) for one in together] == [(4, 3, 8, 8), (6, 3, 4, 4), (2, 3, 8, 8)]
     assert torch.cat([one.mean(dim=(1, 2, 3)) for one in together]).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
+
+def test_small_crops_do_not_move_the_statistics_that_whole_pictures_are_embedded_with():
+    views = [torch.rand(8, 3, side, side, generator=torch.Generator().manual_seed(side)) for side in (16, 8)]
+    net = torch.nn.Sequential(torch.nn.BatchNorm2d(3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    alone = copy.deepcopy(net)
+    both = encode_by_size(net, views)
+    torch.testing.assert_close(both, torch.cat([alone(views[0]), copy.deepcopy(alone)(views[1])]))
+    torch.testing.assert_close(net[0].running_mean, alone[0].running_mean)
+    assert net[0].momentum == 0.1
 
 
 # PixPro -------------------------------------------------------------------------------------------------------------

@@ -5,8 +5,6 @@ A decoder is called with (encode, x, hidden, visible) and gives [n, places, numb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -116,23 +114,6 @@ class Tokens(nn.Module):
         full = self.token.to(narrow.dtype).expand(*every.shape[:2], -1)
         full = full.scatter(1, kept[:, :, None].expand(-1, -1, narrow.shape[2]), narrow)
         return self.pixels(self.layers(full + self.place)[:, 1:])
-
-
-def batch_norms(net: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    return [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-
-
-@contextmanager
-def unmeasured(net: nn.Module) -> Iterator[None]:
-    """Within, batch norm keeps its running statistics as they are."""
-    momenta = [(norm, norm.momentum) for norm in batch_norms(net)]
-    for norm, _ in momenta:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in momenta:
-            norm.momentum = momentum
 
 
 def patches(x: Tensor, side: int) -> Tensor:

@@ -1,6 +1,9 @@
-"""Batch norm over the whole batch when several processes share it."""
+"""Batch norm: over the whole batch when several processes share it, and without counting what whole items don't look like."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -46,3 +49,20 @@ def share_statistics(net: nn.Module) -> None:
         for module in net.modules():
             if isinstance(module, _BatchNorm):
                 module.__class__ = SharedBatchNorm  # what else refers to the module (a teacher, an optimizer) keeps it
+
+
+def batch_norms(net: nn.Module) -> list[_BatchNorm]:
+    return [module for module in net.modules() if isinstance(module, _BatchNorm)]
+
+
+@contextmanager
+def unmeasured(net: nn.Module) -> Iterator[None]:
+    """Within, batch norm keeps its running statistics as they are."""
+    momenta = [(norm, norm.momentum) for norm in batch_norms(net)]
+    for norm, _ in momenta:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in momenta:
+            norm.momentum = momentum

@@ -12,7 +12,7 @@ from torch import Tensor, cat, nn
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net, Source
 from unlabeled.parts.assign import sinkhorn
-from unlabeled.parts.by_size import by_size
+from unlabeled.parts.by_size import encode_by_size
 from unlabeled.parts.gather import gather_rows, rank
 from unlabeled.parts.heads import Prototypes, mlp
 from unlabeled.parts.losses import swapped_prediction, unit
@@ -58,7 +58,7 @@ class SwAV(Learner):
     def loss(self, net: Net, batch: Batch) -> Tensor:
         if len(batch.views) < 2:
             raise InputError(f"SwAV swaps predictions between views: wanted 2 views or more, got {len(batch.views)}")
-        encoded = cat([net.encode(views) for views in by_size(batch.views)])
+        encoded = encode_by_size(net.encode, batch.views)
         z = unit(net.project(encoded)).chunk(len(batch.views))
         scores = [net.prototypes(view, frozen=int(net.step) < self.freeze * self.steps_) for view in z]
         batch.projected = [view.detach() for view in z[: self.coded]]

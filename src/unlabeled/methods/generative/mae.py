@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net
-from unlabeled.parts.masked import batch_norms, decoder, hide, unmeasured
+from unlabeled.parts.masked import decoder, hide
+from unlabeled.parts.norm import batch_norms, unmeasured
 from unlabeled.views import ImagePolicy, ImageViews, VectorViews
 
 

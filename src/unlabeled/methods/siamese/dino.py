@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, cat, nn
 
 from unlabeled.learner import Batch, Learner, Net
-from unlabeled.parts.by_size import by_size
+from unlabeled.parts.by_size import encode_by_size
 from unlabeled.parts.gather import gather_rows
 from unlabeled.parts.heads import Prototypes, mlp
 from unlabeled.parts.teacher import Teacher
@@ -49,7 +49,7 @@ class DINO(Learner):
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
         crops, n = batch.views, len(batch.views[0])
-        encoded = cat([net.encode(same) for same in by_size(crops)])
+        encoded = encode_by_size(net.encode, crops)
         student = (net.classify(net.project(encoded)) / self.temperature).log_softmax(dim=1).split(n)
         seen = [net.teacher(crop) for crop in crops[: self.global_views]]
         batch.seen = cat(seen)
