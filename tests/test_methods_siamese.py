@@ -1,5 +1,7 @@
 """PixPro, OBoW, JigClu, BYOL, Barlow Twins, DINO and MAE: their formulas against loops, their traps, and that they learn."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
