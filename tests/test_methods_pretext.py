@@ -11,12 +11,13 @@ from unlabeled.errors import InputError
 from unlabeled.learner import Batch
 from unlabeled.methods.clustering.clusterfit import ClusterFit
 from unlabeled.methods.clustering.deepercluster import DeeperCluster
-from unlabeled.methods.clustering.jule import JULE, as_they_are
+from unlabeled.methods.clustering.jule import JULE
 from unlabeled.methods.pretext.rotnet import RotNet, turn
 from unlabeled.parts.agglomerate import agglomerate, chains, linkage, merge, nearest_clusters, neighbours, periods, symmetric
 from unlabeled.saving import load_model
 from unlabeled.views import ImageViews
 from unlabeled.views.images import WHOLE, rotate4
+from unlabeled.views.whole import whole
 
 SMALL = {"encoder": "conv5", "epochs": 2, "batch_size": 32, "seed": 3}
 pytestmark = pytest.mark.filterwarnings("ignore:turns are told")
@@ -411,10 +412,10 @@ def test_a_training_that_was_broken_off_ends_as_a_whole_one_does(name, pictures,
     assert np.array_equal(resumed.transform(pictures), whole)
 
 
-def test_the_same_seed_gives_the_same_and_as_they_are_changes_nothing(pictures):
+def test_the_same_seed_gives_the_same_and_the_whole_view_changes_nothing(pictures):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         a, b = (DeeperCluster(**SMALL, super_clusters=2, clusters=8).fit(pictures).transform(pictures) for _ in range(2))
     assert np.array_equal(a, b)
     x = torch.from_numpy(as_items(pictures).values[:2])
-    assert torch.equal(as_they_are(x)[0], x.permute(0, 3, 1, 2).float() / 255)
+    assert torch.equal(whole(x)[0], x.permute(0, 3, 1, 2).float() / 255)

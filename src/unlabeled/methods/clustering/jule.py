@@ -16,7 +16,7 @@ from unlabeled.parts.agglomerate import agglomerate, chains, merge, nearest_clus
 from unlabeled.parts.gather import gather_rows, same_on_every_rank
 from unlabeled.parts.losses import triplet
 from unlabeled.parts.pseudo import outputs
-from unlabeled.views.images import to_batch
+from unlabeled.views.whole import whole
 
 
 class Partition(nn.Module):
@@ -61,7 +61,7 @@ class JULE(Learner):
         return Net(encode=encoder, project=nn.Linear(encoder.width, self.dim), state=Partition(self.n_items_, self.near))
 
     def default_views(self, kind: str) -> Any:
-        return as_they_are
+        return whole
 
     def embed(self, net: Net, x: Tensor) -> Tensor:
         return F.normalize(net.project(net.encode(x)).float(), dim=1)
@@ -126,8 +126,3 @@ class JULE(Learner):
     @property
     def labels_(self) -> np.ndarray:
         return self.net_.state.labels.cpu().numpy()
-
-
-def as_they_are(x: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
-    """One view that changes nothing."""
-    return [to_batch(x) if x.dtype == torch.uint8 else x]

@@ -14,6 +14,7 @@ from unlabeled.learner import Batch, Learner, Net
 from unlabeled.parts.gather import gather_rows
 from unlabeled.parts.heads import mlp
 from unlabeled.views.images import WHOLE, ImageViews
+from unlabeled.views.whole import whole
 
 
 @dataclass(kw_only=True, eq=False)
@@ -42,7 +43,7 @@ class AutoEncoder(Learner):
         return Net(encode=encoder, code=code, decode=mlp(self.latent, self.hidden, size), scale=scale)
 
     def default_views(self, kind: str) -> Any:
-        return ImageViews(policy=WHOLE, views=1, share=1.0) if kind == "image" else lambda x, generator=None: [x]
+        return ImageViews(policy=WHOLE, views=1, share=1.0) if kind == "image" else whole
 
     def loss(self, net: Net, batch: Batch) -> Tensor:
         x = batch.views[0]
