@@ -36,11 +36,16 @@ def inner(objective: Any, host: Learner) -> Learner:
     return learner
 
 
-def head(objective: Learner, width: int) -> Net:
-    """The objective's own modules for vectors of this width. InputError for a system that needs more than vectors of two views."""
+def head(objective: Learner, width: int, projector: bool = True) -> Net:
+    """The objective's own modules for vectors of this width. InputError for a system that needs more than vectors of two views.
+
+    projector: False leaves it out where it is all that stands between the vectors and the loss.
+    """
     kept = any(getattr(type(objective), name) is not getattr(Learner, name) for name in ("after_step", "before_epoch"))
     try:
         net = objective.build(Embedded(width))
+        if not projector and [name for name, _ in net.named_children()] == ["encode", "project"]:
+            net.project = nn.Identity()
         with torch.no_grad():  # does it read vectors where it is used to see views?
             objective.loss(net, Batch([torch.randn(4, width) for _ in range(2)], torch.arange(4)))
     except (AttributeError, TypeError, ValueError, IndexError, RuntimeError):

@@ -39,18 +39,19 @@ class Matryoshka(Nested):
     """One vector whose first 8, 16, 32, ... numbers are vectors that work: any objective, at all sizes at once.
 
     Kusupati et al., 2022, "Matryoshka Representation Learning", arXiv:2205.13147. The loss is the sum over the sizes m of
-    the objective's on z[:m], each with the objective's own head for that size (the paper's W^(m)). The encoder runs once.
+    the objective's on z[:m], with a predictor or classifier of its own for that size (the paper's W^(m)). The encoder runs once.
     objective: a system with views and one encoder, `SimCLR(temperature=0.2)` or its name; those that keep a teacher, a queue or
     clusters of whole vectors can't be nested. Training settings (encoder, epochs, lr) are this learner's, not the objective's.
     The paper: ResNet-50, dims (8, 16, ..., 2048), cross-entropy on ImageNet; all sizes weigh 1.
     """
 
     objective: Any = "simclr"
+    projectors: bool = False  # between a prefix and its loss; without them the prefix itself is compared, as it will be used
 
     def build(self, encoder: nn.Module) -> Net:
         self.objective_ = inner(self.objective, self)
         nest = self.nest(encoder)
-        return Net(encode=encoder, nest=nest, heads=nn.ModuleList(head(self.objective_, m) for m in self.dims))
+        return Net(encode=encoder, nest=nest, heads=nn.ModuleList(head(self.objective_, m, self.projectors) for m in self.dims))
 
     def default_views(self, kind: str) -> Any:
         return self.objective_.views if self.objective_.views is not None else self.objective_.default_views(kind)
