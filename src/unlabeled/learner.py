@@ -262,7 +262,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if self.optimizer == "adamw":
             return torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.98), fused=True)
         if self.optimizer == "sgd":
-            # Not fused: that kernel (PyTorch 2.13) stops where a module gets its first gradient later than others, as a head of a second stage.
+            # Not fused: that kernel (PyTorch 2.13) stops where a module gets its first gradient later than the others do.
             return torch.optim.SGD(groups, lr=self.lr, momentum=0.9, nesterov=True)
         raise InputError(f'optimizer must be "adamw" or "sgd", got {self.optimizer!r}')
 
