@@ -19,6 +19,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from unlabeled import Frozen, ImageViews, InputError, LeJEPA, SimCLR, SimSiam, TextViews, TfidfSVD, VectorViews, VICReg, load_model
 from unlabeled.learner import Learner, Net
+from unlabeled.tasks.adapt.bss import BatchStyleStandardization
+from unlabeled.views.images import ImagePolicy, MixedViews
 
 TRAINED = [SimCLR, SimSiam, VICReg, LeJEPA]
 QUICK = {"epochs": 2, "batch_size": 32}
@@ -78,6 +80,12 @@ def test_a_saved_model_gives_the_same_vectors_in_a_folder_without_pickles(system
     loaded = load_model(tmp_path)
     assert type(loaded) is system and loaded.get_params() == fitted.get_params()
     np.testing.assert_array_equal(loaded.transform(pictures), fitted.transform(pictures))
+
+
+@pytest.mark.parametrize("views", [MixedViews((ImagePolicy(grey=0.3), ImagePolicy(jitter=0.0))), BatchStyleStandardization(r=(0.0, 0.2))])
+def test_views_that_hold_others_come_back_with_a_loaded_model(views, pictures, tmp_path):
+    SimCLR(**QUICK | {"epochs": 1}, views=views).fit(pictures[:40]).save(tmp_path)
+    assert load_model(tmp_path).views == views
 
 
 def test_a_model_with_an_encoder_of_ones_own_is_loaded_with_a_copy_of_it(vectors, tmp_path):

@@ -31,7 +31,7 @@ from unlabeled.parts.gather import rank, world
 from unlabeled.parts.norm import share_statistics
 from unlabeled.parts.schedules import warmup_cosine
 from unlabeled.parts.whiten import Whitening
-from unlabeled.saving import plain, read_config, write_json, write_tensors
+from unlabeled.saving import plain, read_config, restored, write_json, write_tensors
 from unlabeled.views import views_for
 from unlabeled.views.images import to_batch
 
@@ -212,7 +212,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         config = read_config(folder)
         if config.get("class") != f"{cls.__module__}.{cls.__qualname__}":
             raise InputError(f"{folder} holds a {config.get('class', 'thing')}, not a {cls.__name__}: see unlabeled.load_model")
-        learner = cls(**config["parameters"] | {"views": _views_from(config["parameters"]["views"])})
+        learner = cls(**config["parameters"] | {"views": restored(config["parameters"]["views"])})
         learner.inputs_ = Inputs(**config["inputs"])
         learner.n_items_, learner.steps_ = config.get("n_items", 0), config.get("steps", 0)
         if learner.inputs_.features:
@@ -627,20 +627,6 @@ def fingerprint(items: Items) -> int:
     rows = items.take(index)
     content = "\0".join(rows).encode("utf-8", "replace") if items.kind == "text" else np.ascontiguousarray(rows).tobytes()
     return zlib.crc32(content)
-
-
-def _views_from(said: Any) -> Any:
-    if not isinstance(said, dict):
-        return None
-    from unlabeled import views
-
-    def arguments(of: dict[str, Any]) -> dict[str, Any]:
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in of.items() if k != "class"}
-
-    chosen = arguments(said)
-    if isinstance(chosen.get("policy"), dict):
-        chosen["policy"] = views.ImagePolicy(**arguments(chosen["policy"]))
-    return getattr(views, said["class"])(**chosen) if hasattr(views, said["class"]) else None
 
 
 def _embed(

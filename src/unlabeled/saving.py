@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,29 @@ def load_model(folder: str | Path) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """A parameter as JSON can hold it."""
+    """A parameter as JSON can hold it. What it can't hold (a network within an estimator) is named by its class."""
     if is_dataclass(value) and not isinstance(value, type):
-        # A field that JSON can't hold (a network within an estimator) is named by its class.
-        return {"class": type(value).__name__} | json.loads(json.dumps(asdict(value), default=lambda one: type(one).__name__))
+        own = {field.name: plain(getattr(value, field.name)) for field in fields(value) if field.init}
+        return {"class": type(value).__name__, "module": type(value).__module__} | own
     if isinstance(value, np.generic):
         return value.item()
-    return value if isinstance(value, str | int | float | bool | list | tuple | dict | None) else type(value).__name__
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value if isinstance(value, str | int | float | bool | dict | None) else type(value).__name__
+
+
+def restored(said: Any) -> Any:
+    """The views, say, that `plain` made of a dataclass of this package, with those within it; None for anything else."""
+    if not isinstance(said, dict) or not str(said.get("module", "")).startswith("unlabeled."):
+        return None
+    cls = getattr(importlib.import_module(said["module"]), said["class"], None)
+
+    def one(value: Any) -> Any:
+        if isinstance(value, list):
+            return tuple(one(inner) for inner in value)
+        return restored(value) if isinstance(value, dict) else value
+
+    return None if cls is None else cls(**{key: one(value) for key, value in said.items() if key not in ("class", "module")})
 
 
 def _commit(partial: Path, path: Path) -> None:
