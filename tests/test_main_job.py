@@ -15,6 +15,8 @@ from sklearn.datasets import load_digits
 
 import unlabeled as ul
 from unlabeled.cli import main
+from unlabeled.data import Items
+from unlabeled.run import choose
 
 VERBS, NOUNS = ("open", "close", "read", "write"), ("file", "socket", "table", "thread", "queue")
 TEXTS = [f"{verb} a {noun} in {language}" for verb in VERBS for noun in NOUNS for language in ("python", "rust", "java", "perl")]
@@ -320,3 +322,11 @@ def test_a_resumed_run_ends_like_an_unbroken_one(home, tmp_path):
     subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True, cwd=home)
     resumed, whole = (json.loads((tmp_path / name / "config.json").read_text())["loss_curve"] for name in ("r", "whole"))
     assert len(resumed) == 150 and resumed[-1] == pytest.approx(whole[-1], abs=1e-4)
+
+
+def test_a_system_with_an_encoder_of_its_own_gets_it_unless_another_is_named():
+    pictures = Items("image", np.zeros((120, 32, 32, 3), np.uint8))
+    model, _, why = choose(pictures, "obow", "auto", {}, None, 0)
+    assert model.encoder == "conv5-dense" and why == "conv5-dense: what obow wants"
+    assert choose(pictures, "obow", "resnet18", {}, None, 0)[2] == "resnet18: as asked"
+    assert choose(pictures, "simclr", "auto", {}, None, 0)[2].endswith("suits the data and this machine")

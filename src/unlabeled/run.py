@@ -313,6 +313,8 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
     if method == "none" and encoder == "auto":
         encoder = {"text": "minilm" if has_minilm() else "ngrams", "image": "conv4"}.get(items.kind, "identity")
     known = {f.name for f in fields(kind)}
+    own = next((f.default for f in fields(kind) if f.name == "encoder"), None)  # OBoW, say, wants a network with a fine map
+    encoder = own if encoder == "auto" and own is not None else encoder
     options = {"seed": seed} | ({"encoder": encoder} if "encoder" in known else {}) | ({"epochs": epochs} if epochs is not None else {})
     options |= {name: value for name, value in settings.items() if "." not in name}
     if reached := {name: value for name, value in settings.items() if "." in name}:
@@ -324,9 +326,8 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
     encoder_why = ""
     if "encoder" in known:
         default = shown == "auto"
-        encoder_why = f"{DEFAULT[items.kind] if default else shown}: " + (
-            "suits the data and this machine" if default else "kept as it is" if method == "none" else "as asked"
-        )  # noqa: E501
+        reason = "suits the data and this machine" if default else "kept as it is" if method == "none" else "as asked"
+        encoder_why = f"{DEFAULT[items.kind] if default else shown}: {f'what {method} wants' if encoder is own and not default else reason}"
     return kind(**options), why, encoder_why
 
 
