@@ -10,6 +10,7 @@ number of examples follows. k-NN: k = 20, cosine on mean-subtracted vectors, maj
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -191,18 +192,23 @@ def main() -> None:
     options.add_argument("--methods", default=",".join(TRAINED), help="on pictures")
     options.add_argument("--jobs", type=int, default=1, help="processes of one thread each")
     chosen = options.parse_args()
-    path = DOCS / "defaults.json"
-    kept = json.loads(path.read_text()) if path.exists() else []
     cells = [(name, seed) for seed in map(int, chosen.seeds.split(",")) for name in chosen.sets.split(",")]
     with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         work = {pool.submit(measure, n, s, chosen.examples, chosen.seconds, tuple(chosen.methods.split(","))): (n, s) for n, s in cells}
         for done in as_completed(work):
-            name, seed = work[done]
-            rows = done.result()
-            arms = {row["arm"] for row in rows}
-            kept = [row for row in kept if (row["data"], row["seed"]) != (name, seed) or row["arm"] not in arms] + rows
-            path.write_text(json.dumps(kept, indent=0))
-            (DOCS / "defaults.md").write_text(page(kept) + (NOTES.read_text() if NOTES.exists() else ""))
+            keep(*work[done], done.result())
+
+
+def keep(name: str, seed: int, rows: list[dict]) -> None:
+    """Put the rows of a set and seed in place of the old ones, and write the page anew."""
+    path, arms = DOCS / "defaults.json", {row["arm"] for row in rows}
+    with open(DOCS / ".defaults.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several of these may run
+        kept = json.loads(path.read_text()) if path.exists() else []
+        kept = [row for row in kept if (row["data"], row["seed"]) != (name, seed) or row["arm"] not in arms] + rows
+        path.write_text(json.dumps(kept, indent=0))
+        (DOCS / "defaults.md").write_text(page(kept) + (NOTES.read_text() if NOTES.exists() else ""))
+    Path(lock.name).unlink(missing_ok=True)
 
 
 def _one_thread() -> None:
