@@ -16,6 +16,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 
@@ -202,13 +203,12 @@ def main() -> None:
 def keep(name: str, seed: int, rows: list[dict]) -> None:
     """Put the rows of a set and seed in place of the old ones, and write the page anew."""
     path, arms = DOCS / "defaults.json", {row["arm"] for row in rows}
-    with open(DOCS / ".defaults.lock", "w") as lock:
+    with open(Path(gettempdir()) / "unlabeled-defaults.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several of these may run
         kept = json.loads(path.read_text()) if path.exists() else []
         kept = [row for row in kept if (row["data"], row["seed"]) != (name, seed) or row["arm"] not in arms] + rows
         path.write_text(json.dumps(kept, indent=0))
         (DOCS / "defaults.md").write_text(page(kept) + (NOTES.read_text() if NOTES.exists() else ""))
-    Path(lock.name).unlink(missing_ok=True)
 
 
 def _one_thread() -> None:
