@@ -14,6 +14,7 @@ from unlabeled.methods.clustering.deepercluster import DeeperCluster
 from unlabeled.methods.clustering.jule import JULE
 from unlabeled.methods.pretext.rotnet import RotNet, turn
 from unlabeled.parts.agglomerate import agglomerate, chains, linkage, merge, nearest_clusters, neighbours, periods, symmetric
+from unlabeled.parts.partition import Partition
 from unlabeled.saving import load_model
 from unlabeled.views import ImageViews
 from unlabeled.views.images import WHOLE, rotate4
@@ -328,13 +329,45 @@ def test_jule_gives_as_many_clusters_as_asked_for_and_better_than_chance(jule, d
     assert np.allclose(np.linalg.norm(jule.transform(digits[0]), axis=1), 1, atol=1e-5)
 
 
-def test_jule_draws_anchor_positive_and_near_negatives_together(jule):
-    state = jule.net_.state
-    shown = jule.order(jule.net_, 300, torch.Generator().manual_seed(0))
-    groups = shown[: 300 // 7 * 7].view(-1, 7)
-    labels, near = state.labels[groups], state.near[groups[:, 0]]
+def test_a_batch_holds_anchors_with_one_of_their_cluster_and_one_of_every_rival():
+    state = clusters_of_thirty()
+    groups = state.order(30, torch.Generator().manual_seed(0))[: 30 // 4 * 4].view(-1, 4)
+    labels, rivals = state.labels[groups], state.rivals[groups[:, 0]]
     assert (labels[:, 0] == labels[:, 1]).all() and (groups[:, 0] != groups[:, 1]).all()
-    assert (labels[:, 2:] == near).all()
+    assert (labels[:, 2:] == rivals).all()
+
+
+def clusters_of_thirty() -> Partition:
+    state = Partition(30, 2)
+    state.set(np.arange(30) % 5)
+    state.oppose(np.array([[1, 2], [0, 2], [3, 4], [2, 4], [2, 3]]))
+    return state
+
+
+def test_triplets_take_positives_of_their_own_cluster_and_negatives_of_its_rivals_only():
+    state = clusters_of_thirty()
+    index = torch.randperm(30, generator=torch.Generator().manual_seed(1))[:20]
+    torch.manual_seed(0)
+    anchors, positives, negatives = (index[rows] for rows in state.triplets(index))
+    assert len(anchors) == 2 * 20 and (anchors != positives).all()
+    assert (state.labels[anchors] == state.labels[positives]).all()
+    assert (state.rivals[anchors] == state.labels[negatives][:, None]).any(dim=1).all()
+    state.oppose_any(3)
+    assert (state.rivals != state.labels[:, None]).all() and (state.rivals >= 0).all() and state.rivals.max() == 4
+
+
+def test_jule_with_any_negatives_has_new_rivals_every_epoch_and_with_near_ones_those_nearest(digits):
+    seen = {}
+    for negatives in ("any", "near"):
+        rivals = []
+        learner = JULE(encoder="conv5", epochs=4, batch_size=60, n_clusters=10, k=10, seed=0, negatives=negatives)
+        learner.before_epoch = lambda net, data, own=learner.before_epoch, kept=rivals: (
+            own(net, data),
+            kept.append(net.state.rivals.clone()),
+        )
+        learner.fit(digits[0])
+        seen[negatives] = [torch.equal(a, b) for a, b in zip(rivals[:-1], rivals[1:], strict=True)]
+    assert not any(seen["any"]) and any(seen["near"])
 
 
 def test_jule_takes_no_triplet_from_a_cluster_of_one(jule):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,3 +63,19 @@ def _bins(box: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
     y = box[:, 1:2] + (torch.arange(h, device=box.device) + 0.5) * down[:, None]
     centres = torch.stack([x[:, None, :].expand(-1, h, w), y[:, :, None].expand(-1, h, w)], dim=-1)
     return centres.flatten(1, 2), torch.hypot(across, down)
+
+
+def flat(encoder: nn.Module, x: Tensor) -> Tensor:
+    """What an encoder says of each place, side by side: [n, width * h * w]; where it has no map its vectors [n, width]."""
+    return feature_map(encoder, x).flatten(1) if x.ndim == 4 and hasattr(encoder, "map") else encoder(x)
+
+
+def flat_width(encoder: nn.Module, inputs: Any) -> int:
+    """How long the rows of `flat` are. inputs: what the learner knows of its data (kind, channels, size)."""
+    if inputs.kind != "image" or not hasattr(encoder, "map"):
+        return encoder.width
+    training = encoder.training
+    with torch.no_grad():
+        found = flat(encoder.eval(), torch.zeros(1, inputs.channels, inputs.size, inputs.size))
+    encoder.train(training)
+    return found.shape[1]
