@@ -212,7 +212,9 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         config = read_config(folder)
         if config.get("class") != f"{cls.__module__}.{cls.__qualname__}":
             raise InputError(f"{folder} holds a {config.get('class', 'thing')}, not a {cls.__name__}: see unlabeled.load_model")
-        learner = cls(**config["parameters"] | {"views": restored(config["parameters"]["views"])})
+        # A system within another is told by its class alone (methods/inner.py).
+        said = {k: {a: b for a, b in v.items() if a != "module"} if isinstance(v, dict) else v for k, v in config["parameters"].items()}
+        learner = cls(**said | {"views": restored(config["parameters"]["views"])})
         learner.inputs_ = Inputs(**config["inputs"])
         learner.n_items_, learner.steps_ = config.get("n_items", 0), config.get("steps", 0)
         if learner.inputs_.features:

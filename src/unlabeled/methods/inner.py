@@ -24,7 +24,7 @@ class Embedded(nn.Identity):
 def inner(objective: Any, host: Learner) -> Learner:
     """An unfitted copy of `objective` (a system, its name, or what config.json holds of one) that knows what `host` is fitted on."""
     if isinstance(objective, dict):
-        said = {key: value for key, value in objective.items() if key not in ("class", "module")} | {"views": None}
+        said = {key: value for key, value in objective.items() if key != "class"} | {"views": None}
         name = next((name for name, path in NAMED.items() if path.endswith(f".{objective['class']}")), objective["class"])
         objective = method(name)(**said)
     elif isinstance(objective, str):
