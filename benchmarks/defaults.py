@@ -2,9 +2,10 @@
 
     python -m benchmarks.defaults [--sets cifar10,fashion_mnist,...] [--seeds 0,1,2] [--seconds 60] [--jobs 4]
 
-Needs the sets in UNLABELED_DATA. Results are added to docs/defaults.json as they come; docs/defaults.md is written from it.
-Every trained method on pictures gets the same processor time on one thread (--seconds): a few steps are timed first, and the
-number of examples follows. k-NN: k = 20, cosine on mean-subtracted vectors, majority vote, reference items without the held-out ones.
+Needs the sets in UNLABELED_DATA. Results are added to docs/defaults.json as they come, and those that are there are not measured
+again; docs/defaults.md is written from it. Every trained method on pictures gets the same processor time on one thread (--seconds):
+a few steps are timed first, and the number of examples follows.
+k-NN: k = 20, cosine on mean-subtracted vectors, majority vote, reference items without the held-out ones.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tempfile import gettempdir
 import numpy as np
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROWS, NOTES = DOCS / "defaults.json", DOCS / "defaults-notes.md"
 IMAGES = {"cifar10": 5000, "fashion_mnist": 5000, "omniglot": 2000, "emoji": 900}
 TRAINED = (
     *("simsiam", "byol", "dino", "barlow-twins", "vicreg", "lejepa", "simclr", "moco-v2", "decoupled-uniformity"),
@@ -64,7 +66,7 @@ def in_time(model, items, seconds: float):
     return clone(model).set_params(epochs=max(1, round(seconds / epoch)))
 
 
-def measure(name: str, seed: int, examples: int, seconds: float, names: tuple[str, ...]) -> list[dict]:
+def measure(name: str, seed: int, examples: int, seconds: float, names: tuple[str, ...]) -> None:
     from unlabeled import judge
     from unlabeled.data import Items
     from unlabeled.datasets import load
@@ -79,22 +81,26 @@ def measure(name: str, seed: int, examples: int, seconds: float, names: tuple[st
         labels, order = labels[order], np.arange(len(order))
     train, test = order[:total], order[total:]
     known, held = items.subset(train), items.subset(test)
-    rows = []
-    raw = None
+    budget = seconds if kind == "image" else examples
+    there = {row["arm"] for row in stored() if (row["data"], row["seed"], row.get("budget")) == (name, seed, budget)}
+    baselines = kind == "text"  # raw vectors and PCA: once, beside the first arm
     for arm, make in arms_for(kind, examples, seed, names).items():
+        if arm in there:
+            continue
         model = make()
         if kind == "image" and arm != "random encoder":
             model = in_time(model, known, seconds)
         started = time.process_time()
         model.fit(known)
         spent = time.process_time() - started
-        if raw is None and kind != "text":
-            raw = [a for a in judge.arms(model, known, seed=seed) if a.name in ("raw", "PCA")]
-            for one in raw:
-                rows.append(score(name, one.name, seed, one.embed, 0.0, known, held, labels[train], labels[test]))
-        rows.append(score(name, arm, seed, model.transform, spent, known, held, labels[train], labels[test]))
-        print(json.dumps(rows[-1]), flush=True)
-    return rows
+        chosen = [(arm, model.transform, spent)]
+        if not baselines:
+            chosen += [(a.name, a.embed, 0.0) for a in judge.arms(model, known, seed=seed) if a.name in ("raw", "PCA")]
+            baselines = True
+        for which, embed, cost in chosen:
+            row = score(name, which, seed, embed, cost, known, held, labels[train], labels[test]) | {"budget": budget}
+            keep(row)
+            print(json.dumps(row), flush=True)
 
 
 def score(data, arm, seed, embed, seconds, known, held, y_known, y_held) -> dict:
@@ -159,7 +165,7 @@ def page(rows: list[dict]) -> str:
                 among = {"pictures, all arms": part, "pictures, trained methods": [row for row in part if row["arm"] in TRAINED]}
             for which, some in among.items():
                 for measure_ in ("half_retrieval", "half_neighbours", "rotation", "rankme", "uniformity"):
-                    if measure_ not in some[0] or len(some) < 4:
+                    if len(some) < 4 or measure_ not in some[0]:
                         continue
                     sign = -1 if measure_ == "uniformity" else 1
                     rho = spearmanr([row["probe"] for row in some], [sign * row[measure_] for row in some]).statistic
@@ -195,20 +201,22 @@ def main() -> None:
     chosen = options.parse_args()
     cells = [(name, seed) for seed in map(int, chosen.seeds.split(",")) for name in chosen.sets.split(",")]
     with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        work = {pool.submit(measure, n, s, chosen.examples, chosen.seconds, tuple(chosen.methods.split(","))): (n, s) for n, s in cells}
-        for done in as_completed(work):
-            keep(*work[done], done.result())
+        methods = tuple(chosen.methods.split(","))
+        for done in as_completed([pool.submit(measure, n, s, chosen.examples, chosen.seconds, methods) for n, s in cells]):
+            done.result()
 
 
-def keep(name: str, seed: int, rows: list[dict]) -> None:
-    """Put the rows of a set and seed in place of the old ones, and write the page anew."""
-    path, arms = DOCS / "defaults.json", {row["arm"] for row in rows}
+def stored() -> list[dict]:
+    return json.loads(ROWS.read_text()) if ROWS.exists() else []
+
+
+def keep(row: dict) -> None:
+    """Put the row in place of the old one of its arm, and write the page anew."""
     with open(Path(gettempdir()) / "unlabeled-defaults.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several of these may run
-        kept = json.loads(path.read_text()) if path.exists() else []
-        kept = [row for row in kept if (row["data"], row["seed"]) != (name, seed) or row["arm"] not in arms] + rows
-        path.write_text(json.dumps(kept, indent=0))
-        (DOCS / "defaults.md").write_text(page(kept) + (NOTES.read_text() if NOTES.exists() else ""))
+        rows = [old for old in stored() if any(old[key] != row[key] for key in ("data", "seed", "arm"))] + [row]
+        ROWS.write_text(json.dumps(rows, indent=0))
+        (DOCS / "defaults.md").write_text(page(rows) + (NOTES.read_text() if NOTES.exists() else ""))
 
 
 def _one_thread() -> None:
@@ -216,8 +224,6 @@ def _one_thread() -> None:
 
     torch.set_num_threads(1)
 
-
-NOTES = DOCS / "defaults-notes.md"
 
 if __name__ == "__main__":
     main()

@@ -223,6 +223,17 @@ def test_a_result_has_the_claims_arms_seeds_data_versions_and_code(check):
     json.dumps(result)
 
 
+def test_a_pooled_claim_is_asked_of_the_mean_over_the_sets_seed_by_seed():
+    arms = {"one": [{"a": {"m": 0.5}, "b": {"m": 0.4}}, {"a": {"m": 0.5}, "b": {"m": 0.3}}]}
+    arms["two"] = [{"a": {"m": 0.1}, "b": {"m": 0.1}, "c": {"m": 9.0}}, {"a": {"m": 0.3}, "b": {"m": 0.2}}]
+    claim = Claim("on the whole", ours="a", than="b", metric="m", pooled=True)
+    (judged,) = claim.judge_all(arms)
+    assert judged["on"] == "mean of 2 sets"
+    assert judged["ours_per_seed"] == pytest.approx([0.3, 0.4]) and judged["than_per_seed"] == pytest.approx([0.25, 0.25])
+    assert [one["on"] for one in claim.judge_all({"one": arms["one"]})] == ["one"]
+    assert [one["on"] for one in Claim("each", ours="a", than="b", metric="m").judge_all(arms)] == ["one", "two"]
+
+
 def test_another_set_and_other_seeds_are_really_used(check, tmp_path):
     (tmp_path / "points.csv").write_text("a,b,label\n" + "\n".join(f"{i % 7},{i % 5},{i % 2}" for i in range(60)))
     result = runner.reproduce("simsiam", seeds=[7], data=str(tmp_path / "points.csv"))
@@ -275,7 +286,9 @@ def test_committed_verdicts_follow_from_the_committed_seeds():
             sign = -1 if claim["lower_is_better"] else 1
             differences = [sign * (a - b) for a, b in zip(claim["ours_per_seed"], claim["than_per_seed"], strict=True)]
             assert claim["verdict"] == verdict(differences, claim["margin"]), (file.name, claim["text"])
-            assert claim["ours_per_seed"] == result["arms"][claim["on"]][claim["ours"]][claim["metric"]], file.name
+            pooled = list(result["arms"].values()) if claim["on"].startswith("mean of") else [result["arms"][claim["on"]]]
+            ours = np.mean([arms[claim["ours"]][claim["metric"]] for arms in pooled], axis=0)
+            assert claim["ours_per_seed"] == pytest.approx(ours), file.name
 
 
 # The code a result was measured with ---------------------------------------------------------------------------------
