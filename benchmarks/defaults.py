@@ -142,16 +142,18 @@ def page(rows: list[dict]) -> str:
         "",
     ]
     correlations: dict[str, list[float]] = {}
-    for data in dict.fromkeys(row["data"] for row in rows):
+    for data in (name for name in IMAGES | TEXTS | TABLES if any(row["data"] == name for row in rows)):
         own = [row for row in rows if row["data"] == data]
         seeds = sorted({row["seed"] for row in own})
         total = (IMAGES | TEXTS | TABLES)[data]
         lines += [
             f"## {data}: {total:,} items, {HELD_OUT.get(data, 500):,} held out; mean ± standard deviation over seeds {_listed(seeds)}",
             "",
+            *([f"Each method trained for {own[-1].get('budget'):g} s of processor time on one thread.", ""] if data in IMAGES else []),
         ]
         lines += ["| method | seconds to fit | k-NN | linear probe | half retrieval | rotation | RankMe | dimensions |", "|" + "---|" * 8]
-        for arm in dict.fromkeys(row["arm"] for row in own):
+        names = dict.fromkeys(row["arm"] for row in own)
+        for arm in sorted(names, key=lambda arm: -float(np.mean([row["knn"] for row in own if row["arm"] == arm]))):
             mine = [row for row in own if row["arm"] == arm]
             cells = [_cell([row[measure_] for row in mine]) for measure_ in ("knn", "probe", "half_retrieval")]
             seconds, rank = np.mean([row["seconds"] for row in mine]), np.mean([row["rankme"] for row in mine])
