@@ -19,7 +19,7 @@ from unlabeled.learner import default_epochs, family
 
 # Those that were best somewhere in docs/defaults.md, and differ in kind.
 CANDIDATES = {
-    "image": ("simclr", "vicreg", "swav", "decoupled-uniformity", "byol"),
+    "image": ("simclr", "vicreg", "decoupled-uniformity", "jigclu", "rotnet"),
     "text": ("tfidf-svd", "none", "simclr"),
     "vector": ("none", "simclr", "vicreg"),
 }
