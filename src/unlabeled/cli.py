@@ -284,7 +284,10 @@ def _reproduce(options: argparse.Namespace) -> None:
             raise InputError(f"could not be run: {', '.join(failed)}; run one alone to see why")
         return
     if not options.systems:
-        print("\n".join(f"{name:26} {runner.state(name, results_folder())}" for name in runner.names()))
+        for name in runner.names():
+            result = runner.read(name, results_folder())
+            print(f"{name:26} {runner.state(name, results_folder()):8} {runner.summary(result) if result else 'no result yet'}")
+        print("stale: measured with other code than is here. unlabeled reproduce NAME runs one, --all what is missing or stale")
         return
     tell = None if options.quiet else lambda text: print(text, file=sys.stderr, flush=True)
     result = runner.reproduce(
