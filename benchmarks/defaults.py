@@ -83,9 +83,9 @@ def measure(name: str, seed: int, examples: int, seconds: float, names: tuple[st
     known, held = items.subset(train), items.subset(test)
     budget = seconds if kind == "image" else examples
     there = {row["arm"] for row in stored() if (row["data"], row["seed"], row.get("budget")) == (name, seed, budget)}
-    baselines = kind == "text"  # raw vectors and PCA: once, beside the first arm
+    baselines = kind == "text" or {"raw", "PCA"} <= there  # once, beside the first arm
     for arm, make in arms_for(kind, examples, seed, names).items():
-        if arm in there:
+        if arm in there and baselines:
             continue
         model = make()
         if kind == "image" and arm != "random encoder":

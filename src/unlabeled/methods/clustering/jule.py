@@ -35,7 +35,7 @@ class JULE(Learner):
     n_clusters: int = 10
     k: int = 20  # neighbours in the graph
     near: int = 5  # clusters that count as near: merges are chosen among them
-    negatives: str = "any"  # other cluster, or "near" ones; five for each pair of a cluster
+    negatives: str = "any"  # other cluster, or "near" ones; `near` of them for each pair of a cluster
     unroll: float = 0.9  # share of the clusters that a period merges away
     margin: float = 0.2
     gamma: float = 1.0  # weight of the positives' distance
