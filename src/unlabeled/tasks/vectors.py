@@ -1,0 +1,159 @@
+"""What every estimator on vectors shares: how vectors and labels come in, what "no label" is, and how it is kept on disk."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+import unlabeled
+from unlabeled.errors import InputError
+from unlabeled.saving import plain, read_config, write_json, write_tensors
+
+NO_LABEL = -1
+
+
+@dataclass(kw_only=True, eq=False)
+class VectorEstimator(BaseEstimator):
+    """A keyword-only dataclass: its fields are the parameters, what `fit` learned ends in `_`. Bad input raises ValueError."""
+
+    def _vectors(self, Z: Any, *, reset: bool, least: int = 1) -> np.ndarray:
+        """Z as contiguous float32 [n, d] without NaN or infinity. reset: this is `fit`, which fixes d."""
+        if not reset:
+            check_is_fitted(self)
+        if hasattr(Z, "detach"):
+            Z = Z.detach().cpu().float().numpy()
+        return validate_data(self, Z, dtype=np.float32, order="C", reset=reset, ensure_min_samples=least)
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and model.safetensors: parameters, and what was learned (arrays, numbers, names and dicts of those)."""
+        check_is_fitted(self)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {}
+        learned = {name: value for name, value in vars(self).items() if name.endswith("_") and not name.startswith("_")}
+        state = {name: _packed(value, name, arrays) for name, value in learned.items()}
+        write_tensors(folder / "model.safetensors", arrays)
+        config = {"class": f"{type(self).__module__}.{type(self).__qualname__}", "version": unlabeled.__version__}
+        write_json(folder / "config.json", config | {"parameters": plain(asdict(self)), "learned": state})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """What `save` wrote."""
+        from safetensors.numpy import load_file
+
+        config = read_config(folder)
+        if config.get("class") != f"{cls.__module__}.{cls.__qualname__}":
+            raise InputError(f"{folder} holds a {config.get('class')}: load it with unlabeled.load_model, or with that class")
+        model = cls(**config["parameters"])
+        arrays = load_file(Path(folder) / "model.safetensors")
+        for name, value in config["learned"].items():
+            setattr(model, name, _unpacked(value, arrays))
+        return model
+
+
+@dataclass(kw_only=True, eq=False)
+class VectorTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VectorEstimator):
+    """Vectors in, vectors out: `fit(Z)` and `transform(Z) -> float32 [n, dim]`. `fit` sets `_n_features_out`."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+@dataclass(kw_only=True, eq=False)
+class VectorClassifier(ClassifierMixin, VectorEstimator):
+    """Vectors and labels in, probabilities out: `fit(Z, y)`, `predict_proba(Z) -> [n, classes]`, `predict(Z) -> [n]`.
+
+    y = -1 (of texts: "") is "no label". Only where y holds nothing but -1 and 1 are these two classes, as everywhere in
+    scikit-learn: with one class there would be nothing to learn.
+    """
+
+    def _labelled(self, Z: Any, y: Any, *, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Z float32 [n, d], and int64 [n]: the place of each label in `classes_`, -1 where there is none."""
+        if hasattr(Z, "detach"):
+            Z = Z.detach().cpu().float().numpy()
+        if isinstance(y, list) and any(one is None for one in y):
+            y = ["" if one is None else one for one in y]
+        Z, y = validate_data(self, Z, y, dtype=np.float32, order="C", ensure_min_samples=least)
+        check_classification_targets(y)
+        self.classes_, codes = classes_of(y)
+        return Z, codes
+
+    def predict_proba(self, Z: Any) -> np.ndarray:
+        raise NotImplementedError(f"{type(self).__name__} has no predict_proba")
+
+    def predict(self, Z: Any) -> np.ndarray:
+        """The likeliest class of each row, [n]."""
+        probabilities = self.predict_proba(Z)  # which says so when nothing was fitted
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+def known(y: Any) -> np.ndarray:
+    """Which of the labels y [n] are labels: bool [n]. -1, "" and None are none; see `VectorClassifier` for -1 and 1 alone."""
+    y = np.asarray(y)
+    if y.dtype.kind in "OUS":
+        return np.array(
+            [not (one is None or one == "" or (isinstance(one, int | np.integer) and one == NO_LABEL)) for one in y], dtype=bool
+        )
+    there = y != NO_LABEL
+    if there.any() and not there.all() and set(np.unique(y)) == {NO_LABEL, 1}:
+        warnings.warn("y holds -1 and 1 only and is read as two classes; if -1 meant no label, there is but one class", stacklevel=4)
+        return np.ones(len(y), dtype=bool)
+    return there
+
+
+def classes_of(y: Any, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """The classes of y [n], sorted, and the place of each label among them, int64 [n], -1 for no label. At least `least` classes."""
+    y, there = np.asarray(y), known(y)
+    classes, places = np.unique(y[there].astype(str) if y.dtype == object else y[there], return_inverse=True)
+    if len(classes) < least:
+        found = f"one class only, {classes[0]}" if len(classes) else "no class"
+        raise InputError(f"y holds {found} ({int(there.sum())} labels in {len(y)} rows): wanted labels of {least} classes or more")
+    codes = np.full(len(y), NO_LABEL, np.int64)
+    codes[there] = places
+    return classes.astype(object) if y.dtype == object else classes, codes
+
+
+def _packed(value: Any, name: str, arrays: dict[str, Any]) -> Any:
+    """A learned value as JSON; arrays of numbers go to `arrays`."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "OUS":
+        return {"names": value.tolist(), "object": value.dtype == object}
+    if isinstance(value, np.ndarray):
+        arrays[name] = torch.from_numpy(np.ascontiguousarray(value))
+        return {"array": name}
+    if isinstance(value, dict):
+        return {"dict": {key: _packed(one, f"{name}.{key}", arrays) for key, one in value.items()}}
+    if isinstance(value, list | tuple):
+        return {"list": [_packed(one, f"{name}.{i}", arrays) for i, one in enumerate(value)]}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{name} is a {type(value).__name__}, which can't be kept: keep arrays, numbers, names, and lists and dicts of those")
+
+
+def _unpacked(said: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if not isinstance(said, dict):
+        return said
+    if "array" in said:
+        return arrays[said["array"]]
+    if "names" in said:
+        return np.array(said["names"], dtype=object if said["object"] else None)
+    if "dict" in said:
+        return {key: _unpacked(one, arrays) for key, one in said["dict"].items()}
+    return [_unpacked(one, arrays) for one in said["list"]]
+
+
+__all__ = ["NO_LABEL", "VectorClassifier", "VectorEstimator", "VectorTransformer", "classes_of", "known"]
