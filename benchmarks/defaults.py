@@ -142,14 +142,14 @@ def page(rows: list[dict]) -> str:
         "",
     ]
     correlations: dict[str, list[float]] = {}
-    for data in (name for name in IMAGES | TEXTS | TABLES if any(row["data"] == name for row in rows)):
-        own = [row for row in rows if row["data"] == data]
+    for data, budget in _parts(rows):
+        own = [row for row in rows if (row["data"], row.get("budget")) == (data, budget)]
         seeds = sorted({row["seed"] for row in own})
         total = (IMAGES | TEXTS | TABLES)[data]
         lines += [
             f"## {data}: {total:,} items, {HELD_OUT.get(data, 500):,} held out; mean ± standard deviation over seeds {_listed(seeds)}",
             "",
-            *([f"Each method trained for {own[-1].get('budget'):g} s of processor time on one thread.", ""] if data in IMAGES else []),
+            *([f"Each method trained for {budget:g} s of processor time on one thread.", ""] if data in IMAGES else []),
         ]
         lines += ["| method | seconds to fit | k-NN | linear probe | half retrieval | rotation | RankMe | dimensions |", "|" + "---|" * 8]
         names = dict.fromkeys(row["arm"] for row in own)
@@ -184,6 +184,12 @@ def page(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _parts(rows: list[dict]) -> list[tuple[str, float]]:
+    """Data sets in their order, and for each the budgets that it was measured with."""
+    order = list(IMAGES | TEXTS | TABLES)
+    return sorted({(row["data"], row.get("budget")) for row in rows}, key=lambda part: (order.index(part[0]), part[1] or 0))
+
+
 def _listed(values) -> str:
     return ", ".join(map(str, values))
 
@@ -216,7 +222,7 @@ def keep(row: dict) -> None:
     """Put the row in place of the old one of its arm, and write the page anew."""
     with open(Path(gettempdir()) / "unlabeled-defaults.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several of these may run
-        rows = [old for old in stored() if any(old[key] != row[key] for key in ("data", "seed", "arm"))] + [row]
+        rows = [old for old in stored() if any(old.get(key) != row[key] for key in ("data", "seed", "arm", "budget"))] + [row]
         ROWS.write_text(json.dumps(rows, indent=0))
         (DOCS / "defaults.md").write_text(page(rows) + (NOTES.read_text() if NOTES.exists() else ""))
 
