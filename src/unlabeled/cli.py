@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unlabeled import __version__
+from unlabeled import __version__, cli_jobs
 from unlabeled.errors import InputError, MissingExtra
 
 FAILED = 2  # exit status of whatever a user can mend
@@ -100,6 +100,8 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--folds", type=int, default=5)
     evaluate.add_argument("--seed", type=int, default=0)
     evaluate.add_argument("--json", action="store_true")
+
+    cli_jobs.add(lambda name, function, about: _command(commands, name, function, about), _settings)
 
     again = _command(commands, "reproduce", _reproduce, "run a paper's central claims small, on real data, and say what held")
     again.add_argument("systems", nargs="*", metavar="NAME", help="systems by name (see: unlabeled systems); none: list what there is")

@@ -1,0 +1,210 @@
+"""The commands that work on a finished run: reduce, curate, classify, suspects, duplicates, outliers, concepts, compare."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+from unlabeled.errors import InputError
+
+
+def add(command: Callable[[str, Any, str], argparse.ArgumentParser], settings: Callable[[list[str]], dict[str, Any]]) -> None:
+    """Add the commands. command(name, function, about) makes one; settings reads KEY=VALUE pairs."""
+
+    def job(name: str, function: Any, about: str, labels: bool = False) -> argparse.ArgumentParser:
+        made = command(name, function, about)
+        made.add_argument("run_folder", metavar="RUN")
+        if labels:
+            made.add_argument("--labels", required=True, help="a CSV or Parquet file with the columns id and label, or a column of the run")
+            made.add_argument("--column", help="the label's column in the file (default: label)")
+        made.add_argument("--seed", type=int, default=0)
+        made.add_argument("--json", action="store_true")
+        return made
+
+    reduce = job("reduce", _reduce, "fewer numbers an item, or one order of all items")
+    reduce.add_argument("--method", default="tldr", help="tldr (default), pca, tour (one order), lumap, isomap, single-linkage (maps)")
+    reduce.add_argument("--dim", type=int, help="how many numbers (default: 32; of maps 2)")
+    reduce.add_argument("--out", metavar="RUN", help="the new run's folder, for four numbers and more (default: RUN-METHOD-DIM)")
+
+    curate = job("curate", _curate, "a balanced subset, by hierarchical k-means")
+    curate.add_argument("-n", type=int, required=True, help="how many items to choose")
+    curate.add_argument("--levels", help="clusters of each level, most first: 1000,100 (default: by the number of items)")
+    curate.add_argument("-o", "--output", help="write the chosen ids to a file, one a line")
+
+    classify = job("classify", _classify, "classes for all items, from the labels of some", labels=True)
+    classify.add_argument("--method", default="probe", help="probe (default), mean, propagation, sea, dlds")
+    classify.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the classifier; may be repeated")
+    classify.set_defaults(settings=settings)
+
+    suspects = job("suspects", _suspects, "items whose label is probably wrong", labels=True)
+    suspects.add_argument("-m", type=int, default=20, help="how many to show (default: 20)")
+
+    duplicates = job("duplicates", _duplicates, "groups of near-duplicates")
+    duplicates.add_argument("--threshold", type=float, help="least cosine of two near-duplicates (default: fitted to the data)")
+
+    outliers = job("outliers", _outliers, "the oddest items")
+    outliers.add_argument("-m", type=int, default=20, help="how many to show (default: 20)")
+
+    concepts = job("concepts", _concepts, "the directions that the vectors are made of, and their typical items")
+    concepts.add_argument("-k", type=int, default=20, help="how many (default: 20)")
+
+    compare = command("compare", _compare, "two or more runs or .npy files of the same items, in one table")
+    compare.add_argument("sources", nargs="+", metavar="RUN", help="run folders or .npy files [n, d]")
+    compare.add_argument("--labels", help="a CSV or Parquet file with the columns id and label, or a column of the first run")
+    compare.add_argument("--column", help="the label's column in the file (default: label)")
+    compare.add_argument("-k", type=int, default=10, help="neighbours to compare (default: 10)")
+    compare.add_argument("--seed", type=int, default=0)
+    compare.add_argument("--json", action="store_true")
+
+
+def _shown(function: Callable[[argparse.Namespace, dict[str, Any]], None]) -> Callable[[str, argparse.Namespace, dict[str, Any]], None]:
+    """Print the result as JSON if that is asked for, else as the function does, then say which columns were written."""
+
+    def show(columns: str, options: argparse.Namespace, result: dict[str, Any]) -> None:
+        if options.json:
+            print(json.dumps(result, ensure_ascii=False, indent=1))
+            return
+        function(options, result)
+        if columns:
+            print(f"written to the run's columns: {columns}")
+
+    return show
+
+
+def _open(options: argparse.Namespace) -> Any:
+    from unlabeled.run import open
+
+    return open(options.run_folder)
+
+
+def _reduce(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+
+    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+        if "begins_with" in result:
+            print(f"the order begins with {', '.join(result['begins_with'])}")
+            return
+        print(f"{result['of']} numbers to {result['dim']} by {result['method']}: {result['neighbours_kept']:.1%} of each item's ten")
+        print(f"nearest neighbours are kept (by PCA {result['neighbours_kept_by_pca']:.1%})")
+        if "run" in result:
+            print(f"run: {result['run']}")
+
+    result = jobs.reduce(_open(options), options.method, options.dim, options.out, options.seed)
+    _shown(show)(", ".join(result.get("columns", [])), options, result)
+
+
+def _curate(options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from unlabeled import jobs
+
+    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+        print(f"{result['chosen']:,} of {result['of']:,} items; evenness over the clusters {result['evenness']:.3f} (of as many")
+        print(f"drawn at random {result['evenness_at_random']:.3f}; 1: every cluster has as many)")
+
+    try:
+        levels = [int(part) for part in options.levels.split(",")] if options.levels else None
+    except ValueError:
+        raise InputError(f"--levels wants whole numbers with commas between them, got {options.levels!r}") from None
+    result = jobs.curate(_open(options), options.n, levels, options.seed)
+    if options.output:
+        Path(options.output).write_text("".join(f"{name}\n" for name in result["ids"]), encoding="utf-8")
+    _shown(show)("curated, curation_cluster", options, result)
+
+
+def _classify(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+
+    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+        print(f"{result['labels']:,} labels, {result['items']:,} items, {len(result['classes'])} classes")
+        said = result["accuracy"]
+        if said:
+            print(
+                f"accuracy on labelled items it had not seen: {said['mean']:.3f} ± {said['std']:.3f} over {said['folds']} folds (seed "
+                f"{options.seed}); always the largest class: {result['largest_class']:.3f}"
+            )
+        else:
+            print("a class has one label only: the accuracy can't be estimated")
+        for name, count in sorted(result["classes"].items(), key=lambda pair: -pair[1]):
+            print(f"{count:>9,}  {name}")
+        print(f"least sure of: {', '.join(result['unsure'][:5])}")
+
+    result = jobs.classify(
+        _open(options),
+        options.labels,
+        column=options.column,
+        method=options.method,
+        seed=options.seed,
+        settings=options.settings(options.set),
+    )
+    _shown(show)("predicted, confidence", options, result)
+
+
+def _suspects(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+
+    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+        print(f"{result['suspects']:,} of {result['labels']:,} labels are probably wrong (about {result['share_wrong']:.1%} of all are)")
+        for item in result["items"]:
+            print(f"{item['score']:.3f}  {item['id']}  labelled {item['label']}, likely {item['likely']}")
+
+    result = jobs.suspects(_open(options), options.labels, column=options.column, m=options.m, seed=options.seed)
+    _shown(show)("suspect, suspect_score, suspected_class", options, result)
+
+
+def _duplicates(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+
+    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+        print(f"{len(result['groups']):,} groups of near-duplicates; without the {result['extra']:,} extra ones {result['items']:,} items")
+        for group in result["groups"][:20]:
+            print(f"{group['similarity']:.3f}  {', '.join(group['ids'][:5])}{' ...' if len(group['ids']) > 5 else ''}")
+
+    _shown(show)("duplicate, duplicate_group", options, jobs.duplicates(_open(options), options.threshold, options.seed))
+
+
+def _outliers(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+
+    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+        for item in result["items"]:
+            print(f"{item['score']:.3f}  {item['id']}")
+
+    _shown(show)("outlier_score", options, jobs.outliers(_open(options), options.m, options.seed))
+
+
+def _concepts(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+
+    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+        for entry in result["concepts"]:
+            name = f"  {entry['name']}" if entry.get("name") else ""
+            print(f"{entry['concept']:>4}  {entry['importance']:.3f}  {entry['items']:>7,}{name}  ({', '.join(entry['examples'][:3])})")
+
+    _shown(show)("concept, concept_score", options, jobs.concepts(_open(options), options.k, options.seed))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+
+    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+        width = max(len(entry["name"]) for entry in result["each"])
+        measures = [name for name in ("knn", "linear") if name in result["each"][0]]
+        print(
+            f"{result['items']:,} items\n{'':{width}}  {'dim':>5} {'RankMe':>7} {'uniformity':>10} {'cosine':>7}"
+            + "".join(f"{m:>16}" for m in measures)
+        )
+        for entry in result["each"]:
+            probes = "".join(f"{entry[m]['mean']:>8.3f} ± {entry[m]['std']:.3f}" for m in measures)
+            print(
+                f"{entry['name']:{width}}  {entry['dim']:>5} {entry['rankme']:>7.1f} {entry['uniformity']:>10.3f} {entry['mean_cosine']:>7.3f}{probes}"
+            )
+        print(f"\n{'':{width}}  {'':{width}}  {'CKA':>6}  shared of the {result['k']} nearest")
+        for pair in result["pairs"]:
+            print(f"{pair['a']:{width}}  {pair['b']:{width}}  {pair['cka']:>6.3f}  {pair['neighbours_shared']:>6.3f}")
+        if measures:
+            print(f"probes: mean ± standard deviation over 5 folds (seed {options.seed})")
+
+    _shown(show)("", options, jobs.compare(options.sources, options.labels, column=options.column, k=options.k, seed=options.seed))

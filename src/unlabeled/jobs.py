@@ -1,0 +1,343 @@
+"""Tasks on a run: each works on the run's vectors, writes its result back as columns, and says what it found.
+
+Columns are what search, the page and an export can use. Every function gives a dict that JSON can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlabeled import tasks
+from unlabeled.errors import InputError
+from unlabeled.run import Run, labels_of
+
+CLASSIFIERS = {
+    "probe": "unlabeled.tasks.classify.CalibratedProbe",
+    "mean": "unlabeled.tasks.classify.NearestClassMean",
+    "propagation": "unlabeled.tasks.classify.LabelPropagation",
+    "sea": "unlabeled.tasks.few_shot.sea.SeA",
+    "dlds": "unlabeled.tasks.semi_supervised.dlds.DeepLDS",
+}
+REDUCTIONS = ("tldr", "pca", "tour", "lumap", "isomap", "single-linkage")
+
+
+def duplicates(run: Run, threshold: float | None = None, seed: int = 0) -> dict[str, Any]:
+    """Groups of near-duplicates. Columns: `duplicate_group` (-1: none) and `duplicate` (true for all of a group but its first)."""
+    groups = tasks.near_duplicates(np.asarray(run.vectors), threshold=threshold, seed=seed)
+    group, extra = np.full(len(run), -1, np.int64), np.zeros(len(run), bool)
+    for number, (rows, _) in enumerate(groups):
+        group[rows], extra[rows[1:]] = number, True
+    run.set_columns(duplicate_group=group, duplicate=extra)
+    return {
+        "items": len(run),
+        "extra": int(extra.sum()),
+        "groups": [{"similarity": round(similarity, 4), "ids": [run.ids[row] for row in rows]} for rows, similarity in groups],
+    }
+
+
+def outliers(run: Run, m: int = 20, seed: int = 0) -> dict[str, Any]:
+    """The m oddest items. Column: `outlier_score`, of all items, the mean distance to their ten nearest ones (0 to 2)."""
+    rows, scores = tasks.outliers(np.asarray(run.vectors), m=len(run), seed=seed)
+    column = np.empty(len(run), np.float32)
+    column[rows] = scores
+    run.set_columns(outlier_score=column)
+    return {"items": [{"id": run.ids[row], "score": round(score, 4)} for row, score in zip(rows[:m], scores[:m], strict=True)]}
+
+
+def curate(run: Run, n: int, levels: Sequence[int] | None = None, seed: int = 0) -> dict[str, Any]:
+    """A balanced subset of n items by hierarchical k-means. Columns: `curated` (bool) and `curation_cluster` (of the top level)."""
+    from unlabeled.tasks.curate.hierarchical_curation import HierarchicalKMeans
+
+    if not 1 <= n <= len(run):
+        raise InputError(f"n={n} of {len(run)} items: wanted 1 to {len(run)}")
+    if levels is None:
+        levels = [max(2, min(len(run) // 2, int(4 * len(run) ** 0.5))), max(2, min(len(run) // 4, int(len(run) ** 0.5 / 2)))]
+    model = HierarchicalKMeans(levels=tuple(levels), seed=seed).fit(np.asarray(run.vectors))
+    rows = np.sort(model.sample(n))
+    top = model.clusters(len(levels)) if hasattr(model, "clusters") else np.zeros(len(run), np.int64)
+    chosen = np.zeros(len(run), bool)
+    chosen[rows] = True
+    run.set_columns(curated=chosen, curation_cluster=top)
+    drawn = np.random.default_rng(seed).choice(len(run), n, replace=False)
+    shares = [np.bincount(top[which], minlength=int(top.max()) + 1) / n for which in (rows, drawn)]
+    return {
+        "chosen": n,
+        "of": len(run),
+        "levels": list(levels),
+        "evenness": round(_evenness(shares[0]), 3),
+        "evenness_at_random": round(_evenness(shares[1]), 3),
+        "ids": [run.ids[row] for row in rows],
+    }
+
+
+def classify(
+    run: Run, labels: Any, *, column: str | None = None, method: str = "probe", folds: int = 5, seed: int = 0, settings: Any = None
+) -> dict[str, Any]:
+    """Classes for all items from the labels of some. Columns: `predicted` and `confidence` (the probability of that class).
+
+    labels: one for each item (-1, "" or None: no label), a file (see `labels_of`), or the name of one of the run's columns.
+    The accuracy is that of labelled items that the classifier had not seen, over `folds` parts of them.
+    """
+    from importlib import import_module
+
+    from sklearn.base import clone
+
+    from unlabeled.evaluate.probes import _folds, check_labels
+
+    if method not in CLASSIFIERS:
+        raise InputError(f'no classifier is called "{method}": choose one of {", ".join(CLASSIFIERS)}')
+    module, _, name = CLASSIFIERS[method].rpartition(".")
+    kind = getattr(import_module(module), name)
+    unknown = [key for key in settings or {} if key not in kind.__dataclass_fields__]
+    if unknown:
+        raise InputError(f"{method} has no setting {unknown[0]!r}: it has {', '.join(kind.__dataclass_fields__)}")
+    y = np.array(values_of(run, labels, column), dtype=str)
+    keep, codes = check_labels(y, len(run))
+    y = np.where(keep, y, "")
+    Z = np.asarray(run.vectors)
+    model = kind(**({"seed": seed} if "seed" in kind.__dataclass_fields__ else {}) | (settings or {}))
+    rows, scores = np.flatnonzero(keep), []
+    size = np.bincount(codes, minlength=2)
+    if size.min() >= 2 and len(size) > 1:
+        fold_of = _folds(codes, min(folds, int(size.max())), seed)
+        for fold in range(int(fold_of.max()) + 1):
+            part = y.copy()
+            part[rows[fold_of == fold]] = ""
+            if len(np.unique(part[part != ""])) > 1 and (fold_of == fold).any():
+                fitted = clone(model).fit(Z, part)
+                scores.append(float((fitted.predict(Z[rows[fold_of == fold]]) == y[rows[fold_of == fold]]).mean()))
+    fitted = model.fit(Z, y)
+    probability = fitted.predict_proba(Z)
+    predicted = fitted.classes_[probability.argmax(axis=1)]
+    run.set_columns(predicted=[str(one) for one in predicted], confidence=probability.max(axis=1).astype(np.float32))
+    names, counts = np.unique(predicted, return_counts=True)
+    return {
+        "method": method,
+        "labels": int(keep.sum()),
+        "items": len(run),
+        "accuracy": {"mean": float(np.mean(scores)), "std": float(np.std(scores)), "folds": len(scores)} if scores else None,
+        "largest_class": float(size.max() / max(1, size.sum())),
+        "classes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
+        "unsure": [run.ids[row] for row in np.argsort(probability.max(axis=1))[:10]],
+    }
+
+
+def suspects(run: Run, labels: Any, *, column: str | None = None, m: int = 20, seed: int = 0) -> dict[str, Any]:
+    """Items whose label is probably wrong (confident learning). Columns: `suspect` (bool), `suspect_score` and `suspected_class`."""
+    from unlabeled.evaluate.probes import check_labels
+    from unlabeled.tasks.noisy_labels.suspects import label_suspects
+
+    y = np.array(values_of(run, labels, column), dtype=str)
+    keep, _ = check_labels(y, len(run))
+    y = np.where(keep, y, "")
+    found = label_suspects(np.asarray(run.vectors), y, seed=seed)
+    flag, likely = np.zeros(len(run), bool), np.full(len(run), "", dtype=object)
+    flag[found.rows] = True
+    likely[found.rows] = [str(name) for name in found.likely]
+    run.set_columns(suspect=flag, suspect_score=np.nan_to_num(found.score, nan=0).astype(np.float32), suspected_class=likely.tolist())
+    return {
+        "labels": int(keep.sum()),
+        "suspects": len(found.rows),
+        "share_wrong": round(found.wrong, 4),
+        "items": [
+            {"id": run.ids[row], "label": str(given), "likely": str(name), "score": round(float(found.score[row]), 4)}
+            for row, given, name in zip(found.rows[:m], found.given, found.likely, strict=False)
+        ],
+    }
+
+
+def concepts(run: Run, k: int = 20, seed: int = 0) -> dict[str, Any]:
+    """Directions that the vectors are made of, most important first. Columns: `concept` (the strongest) and `concept_score`."""
+    from unlabeled.tasks.concepts.holistic_concepts import concepts as find
+
+    found = find(np.asarray(run.vectors), min(k, len(run), run.vectors.shape[1]), seed=seed)
+    strongest = found.scores.argmax(axis=1)
+    run.set_columns(concept=strongest, concept_score=found.scores.max(axis=1).astype(np.float32))
+    listed = []
+    for number in range(found.scores.shape[1]):
+        rows = np.argsort(-found.scores[:, number], kind="stable")[:6]
+        own = np.flatnonzero(strongest == number)
+        listed.append(
+            {
+                "concept": number,
+                "importance": round(float(found.importance[number]), 4),
+                "items": int(len(own)),
+                "examples": [run.ids[row] for row in rows],
+            }
+        )
+    if run.texts is not None:
+        for entry, name in zip(listed, _names(run.texts, found.scores), strict=True):
+            entry["name"] = name
+    return {"concepts": listed}
+
+
+def reduce(run: Run, method: str = "tldr", dim: int | None = None, out: str | Path | None = None, seed: int = 0) -> dict[str, Any]:
+    """Fewer numbers an item. "tour": the items in one meaningful order, column `tour`.
+
+    To three numbers or fewer: columns METHOD_1, METHOD_2, ... To more: a new run with the same items, `out` (default: RUN-METHOD-DIM), that embeds new items as this one does and then
+    reduces them. With what share of each item's ten nearest neighbours is kept, beside PCA's.
+    """
+    from unlabeled.evaluate import neighbours_kept
+
+    Z = np.asarray(run.vectors)
+    if method not in REDUCTIONS:
+        raise InputError(f'no reduction is called "{method}": choose one of {", ".join(REDUCTIONS)}')
+    if method == "tour":
+        from unlabeled.tasks.reduce.wordtour import WordTour
+
+        model = WordTour(seed=seed).fit(Z)
+        place = np.empty(len(run), np.int64)
+        place[np.asarray(model.order_)] = np.arange(len(run))
+        run.set_columns(tour=place)
+        return {"method": method, "columns": ["tour"], "begins_with": [run.ids[row] for row in np.asarray(model.order_)[:10]]}
+    dim = dim or (2 if method in ("lumap", "isomap", "single-linkage") else min(32, Z.shape[1]))
+    if not 1 <= dim <= Z.shape[1]:
+        raise InputError(f"dim={dim} of vectors of {Z.shape[1]} numbers: wanted 1 to {Z.shape[1]}")
+    reduction = _reduction(method, dim, seed)
+    reduced = np.asarray(reduction.fit_transform(Z), dtype=np.float32)
+    k = min(10, len(run) - 1)
+    said: dict[str, Any] = {"method": method, "dim": dim, "of": int(Z.shape[1])}
+    said["neighbours_kept"] = round(neighbours_kept(Z, reduced, k, seed), 4)
+    said["neighbours_kept_by_pca"] = round(neighbours_kept(Z, _reduction("pca", dim, seed).fit_transform(Z), k, seed), 4)
+    if dim <= 3:
+        names = {f"{method.replace('-', '_')}_{axis + 1}": reduced[:, axis] for axis in range(dim)}
+        run.set_columns(**names)
+        return said | {"columns": list(names)}
+    folder = Path(out) if out is not None else run.path.with_name(f"{run.path.name}-{method}-{dim}")
+    return said | {"run": str(_reduced_run(run, reduction, reduced, folder, f"{run.path.name}, reduced by {method}").path)}
+
+
+def compare(
+    sources: Sequence[str | Path | Run], labels: Any = None, *, column: str | None = None, k: int = 10, seed: int = 0
+) -> dict[str, Any]:
+    """Two or more runs or .npy files [n, d] of the same items: how alike they are, and how good each is.
+
+    Runs are matched by their ids, arrays by row. For each pair: linear CKA and the share of the k nearest neighbours in
+    common; for each: dimensions, RankMe, uniformity and mean cosine, and with labels k-NN and a linear probe (mean over folds).
+    """
+    from unlabeled import evaluate
+    from unlabeled.evaluate.embsim import linear_cka
+    from unlabeled.run import open
+
+    if len(sources) < 2:
+        raise InputError(f"{len(sources)} run to compare: wanted two or more")
+    opened = [one if isinstance(one, Run) else _vectors_of(one) if str(one).endswith(".npy") else open(one) for one in sources]
+    names = _distinct([str(one.path) if isinstance(one, Run) else str(one) for one in (s if isinstance(s, Run) else s for s in sources)])
+    runs = [one for one in opened if isinstance(one, Run)]
+    shared = sorted(set.intersection(*(set(one.ids) for one in runs)), key=runs[0].row_of) if runs else []
+    if runs and not shared:
+        raise InputError("the runs have no item in common: their ids differ")
+    counts = {len(one) for one in opened if not isinstance(one, Run)} | ({len(runs[0])} if runs and len(runs) < len(opened) else set())
+    if len(counts) > 1:
+        raise InputError(f"arrays of {', '.join(map(str, sorted(counts)))} rows: wanted the same items in the same order")
+    places = [[one.row_of(name) for name in shared] for one in runs]
+    if len(runs) < len(opened) and any(rows != list(range(len(one))) for rows, one in zip(places, runs, strict=True)):
+        raise InputError("runs with other ids or another order can't be compared with arrays: compare runs with runs")
+    by_run = dict(zip(map(id, runs), places, strict=True))
+    vectors = [np.asarray(one.vectors)[by_run[id(one)]] if isinstance(one, Run) else one for one in opened]
+    n = len(vectors[0])
+    k = min(k, n - 1)
+    rows = evaluate.labelfree.draw(n, 10_000, seed)
+    pairs = [
+        {
+            "a": names[i],
+            "b": names[j],
+            "cka": round(float(linear_cka(vectors[i], vectors[j])), 4),
+            "neighbours_shared": round(float(evaluate.neighbour_overlap(vectors[i], vectors[j], k=k, seed=seed)), 4),
+        }
+        for i in range(len(vectors))
+        for j in range(i)
+    ]
+    each = [
+        {
+            "name": name,
+            "dim": int(Z.shape[1]),
+            "rankme": round(evaluate.rankme(Z[rows]), 1),
+            "uniformity": round(evaluate.uniformity(Z[rows]), 3),
+            "mean_cosine": round(evaluate.mean_cosine(Z[rows]), 3),
+        }
+        for name, Z in zip(names, vectors, strict=True)
+    ]
+    if labels is not None:
+        y = values_of(runs[0], labels, column) if runs else list(labels)
+        y = [y[row] for row in places[0]] if runs else y
+        for entry, found in zip(each, evaluate.probes(dict(zip(names, vectors, strict=True)), y, seed=seed), strict=True):
+            entry |= {measure: found[measure] for measure in ("knn", "linear")}
+    return {"items": n, "k": k, "pairs": pairs, "each": each}
+
+
+def values_of(run: Run, labels: Any, column: str | None = None) -> list[Any]:
+    """One label for each item: from a file, from one of the run's own columns, or as they are."""
+    if isinstance(labels, str) and labels in run.columns and not Path(labels).exists():
+        return list(run.column(labels))
+    values = labels_of(run, labels, column) if isinstance(labels, str | Path) else list(labels)
+    if len(values) != len(run):
+        raise InputError(f"{len(values)} labels for {len(run)} items: give one for each, -1 where there is none")
+    return values
+
+
+def _reduction(method: str, dim: int, seed: int) -> Any:
+    if method == "tldr":
+        from unlabeled.tasks.reduce.tldr import TLDR
+
+        return TLDR(dim=dim, seed=seed)
+    if method == "pca":
+        from unlabeled.tasks.reduce.pca import PCA
+
+        return PCA(dim=dim, seed=seed)
+    from unlabeled.tasks.reduce.functorial_manifold import FunctorialEmbedding
+
+    weights, loss = {"lumap": ("fuzzy", "laplacian"), "isomap": ("isomap", "mds"), "single-linkage": ("single", "mds")}[method]
+    return FunctorialEmbedding(weights=weights, loss=loss, dim=dim, seed=seed)
+
+
+def _reduced_run(run: Run, reduction: Any, reduced: np.ndarray, folder: Path, why: str) -> Run:
+    """The same items and columns with other vectors, and with a model if this run has one."""
+    from unlabeled.data import Items
+    from unlabeled.saving import read_config, write_json
+    from unlabeled.tasks.reduce.reduced import Reduced
+
+    if folder.exists():
+        raise InputError(f"{folder} is there already: give another folder with --out")
+    items = run.items() or Items("vector", np.asarray(run.vectors), list(run.ids))
+    columns = {name: run.column(name) for name in run.columns if name not in ("x", "y")}  # the map is of the old vectors
+    items = Items(items.kind, items.take(np.arange(len(items))), list(run.ids), columns=columns)
+    config: dict[str, Any] = {"class": "import_vectors", "why": why}
+    if (run.path / "model.safetensors").exists():
+        model = Reduced(run.model, reduction)
+        folder.mkdir(parents=True)
+        write_json(folder / "config.json", {"format": 1, "state": "training"})
+        model.save(folder, **read_config(folder))
+        config |= model.description()
+    return Run.create(folder, items, reduced, config=config, finish=True)  # type: ignore[return-value]
+
+
+def _vectors_of(path: str | Path) -> np.ndarray:
+    from unlabeled.parts.assign import check_vectors
+
+    if not Path(path).exists():
+        raise InputError(f"no file {str(path)!r}: give runs or .npy files")
+    return check_vectors(np.load(path, mmap_mode="r"), str(path))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    short = [Path(name).name for name in names]
+    return short if len(set(short)) == len(short) else names
+
+
+def _evenness(shares: np.ndarray) -> float:
+    """Entropy of the shares over that of equal ones: 1 when all clusters have as many."""
+    there = shares[shares > 0]
+    return float(-(there * np.log(there)).sum() / np.log(len(shares))) if len(shares) > 1 else 1.0
+
+
+def _names(texts: list[str], scores: np.ndarray) -> list[str]:
+    """A name for each concept from the words of the texts in which it is strongest."""
+    strongest = scores.argmax(axis=1)
+    named = tasks.name_clusters(texts, np.unique(strongest, return_inverse=True)[1])
+    by_concept = dict(zip(np.unique(strongest).tolist(), named, strict=True))
+    return [by_concept.get(number, "") for number in range(scores.shape[1])]
