@@ -192,15 +192,12 @@ def _compare(options: argparse.Namespace) -> None:
     def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
         width = max(len(entry["name"]) for entry in result["each"])
         measures = [name for name in ("knn", "linear") if name in result["each"][0]]
-        print(
-            f"{result['items']:,} items\n{'':{width}}  {'dim':>5} {'RankMe':>7} {'uniformity':>10} {'cosine':>7}"
-            + "".join(f"{m:>16}" for m in measures)
-        )
+        heads = "".join(f"{measure:>16}" for measure in measures)
+        print(f"{result['items']:,} items\n{'':{width}}  {'dim':>5} {'RankMe':>7} {'uniformity':>10} {'cosine':>7}{heads}")
         for entry in result["each"]:
+            own = f"{entry['dim']:>5} {entry['rankme']:>7.1f} {entry['uniformity']:>10.3f} {entry['mean_cosine']:>7.3f}"
             probes = "".join(f"{entry[m]['mean']:>8.3f} ± {entry[m]['std']:.3f}" for m in measures)
-            print(
-                f"{entry['name']:{width}}  {entry['dim']:>5} {entry['rankme']:>7.1f} {entry['uniformity']:>10.3f} {entry['mean_cosine']:>7.3f}{probes}"
-            )
+            print(f"{entry['name']:{width}}  {own}{probes}")
         print(f"\n{'':{width}}  {'':{width}}  {'CKA':>6}  shared of the {result['k']} nearest")
         for pair in result["pairs"]:
             print(f"{pair['a']:{width}}  {pair['b']:{width}}  {pair['cka']:>6.3f}  {pair['neighbours_shared']:>6.3f}")

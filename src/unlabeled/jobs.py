@@ -178,8 +178,9 @@ def concepts(run: Run, k: int = 20, seed: int = 0) -> dict[str, Any]:
 def reduce(run: Run, method: str = "tldr", dim: int | None = None, out: str | Path | None = None, seed: int = 0) -> dict[str, Any]:
     """Fewer numbers an item. "tour": the items in one meaningful order, column `tour`.
 
-    To three numbers or fewer: columns METHOD_1, METHOD_2, ... To more: a new run with the same items, `out` (default: RUN-METHOD-DIM), that embeds new items as this one does and then
-    reduces them. With what share of each item's ten nearest neighbours is kept, beside PCA's.
+    To three numbers or fewer: columns METHOD_1, METHOD_2, ... To more: a new run with the same items, `out` (default:
+    RUN-METHOD-DIM), that embeds new items as this one does and then reduces them. With what share of each item's ten
+    nearest neighbours is kept, beside PCA's.
     """
     from unlabeled.evaluate import neighbours_kept
 
