@@ -109,3 +109,11 @@ def test_every_method_is_found_at_the_front_door_by_its_class():
     for name in NAMED:
         kind = method(name)
         assert getattr(unlabeled, kind.__name__) is kind and kind.__name__ in dir(unlabeled), name
+
+
+def test_every_estimator_of_the_tasks_is_found_at_the_front_door():
+    import unlabeled
+    from unlabeled.tasks import NAMED
+
+    for name, path in NAMED.items():
+        assert getattr(unlabeled, name).__module__ == path.rpartition(".")[0], name

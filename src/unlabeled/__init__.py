@@ -57,10 +57,11 @@ __all__ = ["InputError", "MissingExtra", *_WHERE]  # noqa: PLE0604  (names are r
 
 
 def _methods() -> dict[str, str]:
-    """The classes of all methods, by name."""
-    from unlabeled.methods import NAMED
+    """The classes of all methods and tasks, by name."""
+    from unlabeled import methods, tasks
 
-    return {path.rpartition(".")[2]: path.rpartition(".")[0].removeprefix("unlabeled.") for path in NAMED.values()}
+    paths = [*methods.NAMED.values(), *tasks.NAMED.values()]
+    return {path.rpartition(".")[2]: path.rpartition(".")[0].removeprefix("unlabeled.") for path in paths}
 
 
 def __getattr__(name: str) -> Any:
