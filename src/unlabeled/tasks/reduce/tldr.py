@@ -100,7 +100,7 @@ class TLDR(VectorTransformer):
         there &= there.cumsum(dim=1) <= self.k
         anchors = there.any(dim=1).nonzero()[:, 0]
         if len(anchors) < 2:
-            raise InputError("all rows are equal: no row has a neighbour that is another vector")
+            raise InputError(f"no row has a neighbour other than itself or its copies (n_features = {X.shape[1]}): all rows point one way")
         return anchors, others, there
 
     def _prepared(self, Z: Any, reset: bool) -> Tensor:
@@ -115,9 +115,11 @@ class TLDR(VectorTransformer):
 
 
 def _network(kind: str, before: int, after: int) -> nn.Sequential:
-    """"linear", or "flinear-1-512" and "mlp-1-512": one hidden layer of 512 with batch norm, without and with a ReLU."""
+    """ "linear", or "flinear-1-512" and "mlp-1-512": one hidden layer of 512 with batch norm, without and with a ReLU."""
     name, *numbers = kind.split("-")
-    if (name, len(numbers)) not in (("linear", 0), ("flinear", 2), ("mlp", 2)) or not all(one.isdigit() and int(one) > 0 for one in numbers):
+    if (name, len(numbers)) not in (("linear", 0), ("flinear", 2), ("mlp", 2)) or not all(
+        one.isdigit() and int(one) > 0 for one in numbers
+    ):
         raise InputError(f'"{kind}" is no network: wanted "linear", "flinear-LAYERS-WIDTH" or "mlp-LAYERS-WIDTH"')
     layers, width = map(int, numbers) if numbers else (0, 0)
     net = mlp(before, *[width] * layers, after)
