@@ -207,6 +207,6 @@ def transported(prototypes: np.ndarray, queries: np.ndarray, passes: int = 1, ep
     P, Q = (torch.from_numpy(np.asarray(one, dtype=np.float64)) for one in (prototypes, queries))
     for _ in range(passes):
         cost = torch.cdist(Q, P, compute_mode="donot_use_mm_for_euclid_dist").square()
-        plan = sinkhorn(-cost / cost.max().clamp(min=1e-12), eps, 1000, tol=1e-4)
+        plan = sinkhorn(-cost / cost.max().clamp(min=1e-12), eps, 1000, tol=1e-4, absorb=20)
         P = (plan / plan.sum(dim=0)).T @ Q
     return P.numpy()
