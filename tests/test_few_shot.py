@@ -109,7 +109,7 @@ def test_every_model_gets_the_same_episodes_whatever_it_is(blobs):
 
 # HyperShot ----------------------------------------------------------------------------------------------------------
 def test_hypershot_passes_scikit_learns_own_checks():
-    check_estimator(HyperShot(**TINY, epochs=1, encoder="identity"))
+    check_estimator(HyperShot(**TINY, examples=12, encoder="identity"))
 
 
 def test_the_written_network_is_what_its_formula_says(learned, characters):
@@ -382,12 +382,12 @@ def test_the_classifiers_pass_scikit_learns_own_checks():
 def test_with_little_entropy_prototypes_go_to_the_means_of_the_cheapest_even_assignment():
     rng = np.random.default_rng(0)
     queries = np.repeat(np.eye(4), 10, axis=0) + 0.1 * rng.normal(size=(40, 4))
-    prototypes = np.eye(4) * 0.6 + np.eye(4)[0]  # all of them nearest to the first class or to none
+    prototypes = np.eye(4) * 0.6 + np.eye(4)[0]  # all of them far off, the first farthest
     cost = ((queries[:, None] - np.repeat(prototypes, 10, axis=0)) ** 2).sum(axis=2)
     _, columns = linear_sum_assignment(cost)
     expected = [queries[columns // 10 == k].mean(axis=0) for k in range(4)]
     np.testing.assert_allclose(transported(prototypes, queries, 1, eps=0.01), expected, atol=0.02)
-    assert (cost[:, ::10].argmin(axis=1).reshape(4, 10) == 0).sum() > 10
+    assert (cost[:, ::10].argmin(axis=1) == 0).sum() < 3  # by the nearest prototype its ten would go to the others
 
 
 def test_the_plan_is_the_one_that_plain_sinkhorn_finds(blobs):

@@ -179,7 +179,7 @@ class KernelHyperNetwork(nn.Module):
         return [head(root).view(shape) for head, shape in zip(self.heads, self.shapes, strict=True)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Classifier:
     """The network that was written for one support; called with items it gives their classes, [m]."""
 
