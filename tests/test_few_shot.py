@@ -30,7 +30,7 @@ def characters():
 @pytest.fixture(scope="module")
 def learned(characters):
     X, y = characters
-    return HyperShot(epochs=30, batch_size=40, lr=3e-3).fit(X[y < 60], y[y < 60])
+    return HyperShot(epochs=8, batch_size=40, lr=1e-2).fit(X[y < 60], y[y < 60])
 
 
 @pytest.fixture(scope="module")
