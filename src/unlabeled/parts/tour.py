@@ -151,7 +151,7 @@ class _Tour:
         self.near, self.reach = found.rows, _distance(X, np.arange(self.n)[:, None], found.rows)
         self.least = 1e-5 * tour_length(X, order) / self.n  # a gain below this is rounding
 
-    def at(self, rows: np.ndarray, steps: int) -> np.ndarray:
+    def at(self, rows: np.ndarray, steps: int | np.ndarray) -> np.ndarray:
         """What lies so many steps from these rows."""
         return self.order[(self.place[rows] + steps) % self.n]
 

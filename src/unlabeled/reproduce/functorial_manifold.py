@@ -1,4 +1,4 @@
-"""Functorial manifold learning: single linkage is stable where complete linkage is not, and the cells that the theory adds make good maps."""
+"""Functorial manifold learning: single linkage is stable where complete linkage isn't; the cells that the theory adds make good maps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.model_selection import LeaveOneOut, cross_val_predict
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.random_projection import GaussianRandomProjection
 
+from unlabeled.parts.neighbours import neighbours
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.tasks.reduce.functorial_manifold import FunctorialEmbedding
 
@@ -57,7 +56,9 @@ def models(seed: int) -> dict[str, Any]:
 
 def voted(places: np.ndarray, y: np.ndarray) -> float:
     """Share of the items that their five nearest others vote right."""
-    return float((cross_val_predict(KNeighborsClassifier(5), places, y, cv=LeaveOneOut()) == y).mean())
+    codes = np.unique(y, return_inverse=True)[1]
+    near = neighbours(places, 5, metric="euclidean").rows
+    return float((np.eye(codes.max() + 1)[codes[near]].sum(axis=1).argmax(axis=1) == codes).mean())
 
 
 def turned(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,9 +81,8 @@ REPRODUCTION = Reproduction(
         Claim(
             "no noise moves single linkage's metric by more than the distances",
             ours="single linkage",
-            than=1.0,
+            than=0.0,
             metric="broken",
-            margin=1.0,
             lower=True,
             role="by itself",
         ),

@@ -36,7 +36,9 @@ def run(lab: Lab) -> Arms:
     near = neighbours(Z, 10, queries=Z_test).rows
     table: Arms = {}
     for dim in (min(dim, Z.shape[1]) for dim in DIMS):
-        common: dict[str, Any] = {"dim": dim, "seed": lab.seed} | lab.setting({}, {"projector": "mlp-2-8192", "batch": 1024})
+        common: dict[str, Any] = {"dim": dim, "seed": lab.seed} | lab.setting(
+            {"projector": "mlp-1-256", "epochs": 40}, {"projector": "mlp-2-8192", "epochs": 100, "batch": 1024}
+        )
         arms: dict[str, Any] = {
             "TLDR": TLDR(**common),
             "PCA": PCA(dim, random_state=lab.seed),

@@ -59,9 +59,8 @@ class FunctorialEmbedding(VectorTransformer):
             raise InputError("dim, k, top, starts and epochs are 1 or more, most 3 or more")
         X = self._vectors(Z, reset=True, least=3)
         self.rows_ = draw(len(X), self.most, self.seed)
-        given = self.metric == "precomputed"
-        D = _checked(X[:, self.rows_][self.rows_].astype(np.float64), X.shape) if given else _distances(X[self.rows_])
-        self.fitted_ = D.astype(np.float32)[:0] if given else X[self.rows_]
+        D = self._square(X)[np.ix_(self.rows_, self.rows_)] if self.metric == "precomputed" else self._square(X[self.rows_])
+        self.fitted_ = X[:0] if self.metric == "precomputed" else X[self.rows_]
         self.map_ = self._map(self._pairs(D)).astype(np.float32)
         self._n_features_out = self.dim
         self.embedding_ = self.transform(X)
@@ -78,6 +77,15 @@ class FunctorialEmbedding(VectorTransformer):
             weight = np.where(d[:, :1] > 0, 1 / np.maximum(d, 1e-30), np.arange(near.shape[1]) == 0)  # a fitted row lies where it lies
             placed[start : start + 1000] = np.einsum("nk,nkd->nd", weight / weight.sum(axis=1, keepdims=True), self.map_[near])
         return placed
+
+    def _square(self, X: np.ndarray) -> np.ndarray:
+        """Distances of all pairs, float64 [n, n]."""
+        X = X.astype(np.float64)
+        if self.metric == "euclidean":
+            return cdist(X, X)
+        if X.shape[0] != X.shape[1] or (X < 0).any() or X.diagonal().any() or not np.allclose(X, X.T, atol=1e-6 * X.max()):
+            raise InputError(f"distances {X.shape}: wanted a square symmetric matrix without negative numbers, 0 on the diagonal")
+        return (X + X.T) / 2
 
     def _pairs(self, D: np.ndarray) -> np.ndarray:
         """Weights [n, n] of the pairs, 1 for no distance, from distances [n, n]: the clustering half of the method."""
@@ -101,7 +109,7 @@ class FunctorialEmbedding(VectorTransformer):
 
     def refinement_report(self, Z: Any) -> dict[str, float]:
         """The order of the metrics: single linkage <= the distances <= along the graph. How far it is broken, and by how many pairs (0)."""
-        D = _distances(replace(self)._vectors(Z, reset=True, least=3))
+        D = self._square(replace(self)._vectors(Z, reset=True, least=3))
         u, g = ultrametric(D), geodesic(D, self.k)
         rounding = 1e-9 * D.max()
         above = np.maximum(u - D, D - g)
@@ -124,13 +132,13 @@ class FunctorialEmbedding(VectorTransformer):
         X = replace(self)._vectors(Z, reset=True, least=3)
         if self.metric != "euclidean" or not all(level > 0 for level in noise):
             raise InputError("stability_report wants vectors (metric='euclidean') and levels of noise above 0")
-        rng, D = np.random.default_rng(self.seed), _distances(X)
+        rng, D = np.random.default_rng(self.seed), self._square(X)
         clean, k = replace(self).fit(X).embedding_, min(10, len(X) - 1)
         near = neighbours(clean, k, metric="euclidean").rows
         report = []
         for level in noise:
             other = (X + rng.normal(scale=level * float(X.std()), size=X.shape)).astype(np.float32)
-            D_other = _distances(other)
+            D_other = self._square(other)
             moved = float(np.abs(D - D_other).max())
             one = {"noise": level, "moved": moved}
             for linkage in ("single", "average", "complete"):
@@ -144,14 +152,3 @@ class FunctorialEmbedding(VectorTransformer):
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = self.metric == "precomputed"
         return tags
-
-
-def _distances(X: np.ndarray) -> np.ndarray:
-    X = X.astype(np.float64)
-    return cdist(X, X)
-
-
-def _checked(D: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if shape[0] != shape[1] or (D < 0).any() or D.diagonal().any() or not np.allclose(D, D.T, atol=1e-6 * D.max(initial=0)):
-        raise InputError(f"distances {shape}: wanted a square symmetric matrix without negative numbers, 0 on the diagonal")
-    return (D + D.T) / 2

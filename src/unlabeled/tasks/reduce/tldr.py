@@ -31,8 +31,8 @@ class TLDR(VectorTransformer):
         found = neighbours(vectors, 10, queries=asked)    # unlabeled.parts.neighbours
 
     InputError: a parameter out of range, all rows equal, or `neighbours` that are not rows.
-    Departures: the paper's projector is 8192 wide (here 512: a minute on one core for 5,000 vectors, for a little of the
-    gain) and it trains with LARS on batches of 1024 (here Adam). The loss doesn't see a common offset, so the output is centred.
+    Departures: the paper's projector is 8192 wide (here 512: about a minute on one busy core for
+    5,000 vectors) and it trains with LARS on batches of 1024 (here Adam). The loss doesn't see a common offset, so the output is centred.
     """
 
     dim: int = 32
@@ -40,7 +40,7 @@ class TLDR(VectorTransformer):
     encoder: str = "linear"  # or "flinear-1-512" (linear layers with batch norm between: still one matrix), "mlp-1-2048"
     projector: str | None = "mlp-1-512"  # hidden layers and width, of the output too; thrown away afterwards
     lambd: float = 5e-3  # weight of what two different numbers share
-    epochs: int = 100
+    epochs: int = 50  # the paper: 100
     batch: int = 256
     lr: float = 1e-3
     weight_decay: float = 1e-6
