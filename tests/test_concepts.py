@@ -185,7 +185,7 @@ def test_curves_and_fidelity_know_the_true_order(maps):
     assert down[0] == pytest.approx(float(score(u).mean())) and down[-1] == pytest.approx(float(score(u * 0).mean()))
     assert (down <= deletion(score, u, noise) + 1e-9).all() and (up >= insertion(score, u, noise) - 1e-9).all()
     assert mu_fidelity(score, u, true) == pytest.approx(1) and abs(mu_fidelity(score, u, noise)) < 0.5
-    assert area(torch.tensor([4.0, 3, 2, 1])) == pytest.approx(0.5) and area(torch.tensor([4.0, 1, 1, 1])) == pytest.approx(1 / 6)
+    assert area(torch.tensor([4.0, 3, 2, 1])) == pytest.approx(2.5) and area(torch.tensor([4.0, 1, 1, 1])) == pytest.approx(1.5)
 
 
 # ConceptExplainer -------------------------------------------------------------------------------------------------

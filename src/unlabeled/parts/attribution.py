@@ -132,9 +132,8 @@ def insertion(score: Score, u: Tensor, phi: Tensor) -> Tensor:
 
 
 def area(curve: Tensor) -> float:
-    """The area below a curve that is scaled to run between 1 and 0 (its ends): 1/2 for parts in random order of an affine score."""
-    low, high = sorted((float(curve[0]), float(curve[-1])))
-    return float(torch.trapezoid((curve - low) / max(high - low, 1e-12)) / (len(curve) - 1))
+    """The mean height of a curve [k + 1], by the trapezium rule."""
+    return float(torch.trapezoid(curve) / (len(curve) - 1))
 
 
 def mu_fidelity(score: Score, u: Tensor, phi: Tensor, subsets: int = 100, seed: int = 0) -> float:
