@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import CountVectorizer
@@ -15,7 +16,7 @@ from unlabeled.reproduce.sources import split
 from unlabeled.tasks.reduce.wordtour import WordTour
 
 CLASSES, WORDS = 5, 2000
-SIGMAS, VOTERS = (3.0, 10.0, 30.0), (1, 3, 5, 9, 15)  # tried on the training texts, for every order alike
+SIGMAS, VOTERS = (1.0, 3.0, 10.0), (1, 3, 5, 9, 15)  # tried on the training texts, for every order alike (2,000 words, not 40,000)
 
 
 def load(source: str, seed: int, n_train: int | None, n_test: int | None) -> tuple[Any, Any, Any, Any]:
@@ -65,14 +66,18 @@ def accuracy(lab: Lab, settings: list[list[np.ndarray]]) -> float:
     """Of the voting neighbours, with the blur and the number of voters that do best on the training texts, each left out once."""
     best: tuple[float, int, list[np.ndarray]] = (-1.0, 0, [])
     for A, B in settings:
-        d = cdist(A, A, "cityblock")
+        d = l1(A, A)
         np.fill_diagonal(d, np.inf)
         for k in VOTERS:
             found = float((vote(d, lab.y, k) == lab.y).mean())
             if found > best[0]:
                 best = found, k, [A, B]
     _, k, (A, B) = best
-    return float((vote(cdist(B, A, "cityblock"), lab.y, k) == lab.y_test).mean())
+    return float((vote(l1(B, A), lab.y, k) == lab.y_test).mean())
+
+
+def l1(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    return torch.cdist(torch.from_numpy(A), torch.from_numpy(B), p=1).numpy()  # float32 in vectors: several times as fast as scipy's
 
 
 def vote(d: np.ndarray, y: np.ndarray, k: int) -> np.ndarray:
