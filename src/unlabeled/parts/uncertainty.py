@@ -134,7 +134,8 @@ def sample_vmf(mu: Tensor, kappa: Tensor, samples: int, generator: torch.Generat
     """Draws from von Mises-Fisher distributions, [samples, n, d], with gradients to mu [n, d] (unit rows, d > 1) and kappa [n].
 
     The cosine with mu by Ulrich's (1984) rejection, corrected by Wood (1994); its gradient goes through the accepted proposal
-    (Davidson et al., 2018, arXiv:1804.00891, without their correction for the rejection: in 3 dimensions it is too small by a third, from 16 on by less).
+    (Davidson et al., 2018, arXiv:1804.00891) without their correction for the rejection: in 3 dimensions it is too small by a
+    third, from 16 on by less.
     """
     n, d = mu.shape
     if d < 2 or kappa.shape != (n,):

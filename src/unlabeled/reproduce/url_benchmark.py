@@ -21,7 +21,8 @@ UPSTREAM, EPOCHS = 0.6, 15  # share of the classes to train on
 def load(source: str, seed: int, n_train: int | None, n_test: int | None) -> tuple[Any, Any, Any, Any]:
     """Three fifths of the classes to train on, drawn with the seed, and the items of the others.
 
-    Of Omniglot by characters, not by alphabets: two alphabets left over differ as wholes, and that is all an AUROC would show.
+    Of Omniglot by characters. By alphabets, with 30 epochs, at calibration seed 100 no AUROC but the shuffled one's reached a half
+    (predicted loss 0.40, largest probability 0.49); why was not found out, so what holds here is said of new characters only.
     """
     parts = split(source, seed, (None, None))
     X, y = np.concatenate([parts.X, parts.X_test]), np.concatenate([parts.y, parts.y_test])
