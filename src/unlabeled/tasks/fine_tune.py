@@ -45,7 +45,7 @@ def tunable(model: Any) -> bool:
     return isinstance(model, Learner) and hasattr(model, "net_") and any(True for _ in model.net_.encode.parameters())
 
 
-def fine_tune(learner: Any, X: Any, y: Any, *, epochs: int = 3, lr: float = 3e-5, batch_size: int = 16, seed: int = 0) -> FineTuned:
+def fine_tune(learner: Any, X: Any, y: Any, *, epochs: int = 3, lr: float = 2e-5, batch_size: int = 16, seed: int = 0) -> FineTuned:
     """A copy of a fitted `Learner`, all weights of its encoder trained on the labels y of X; the learner stays as it is.
 
     The linear layer starts as logistic regression on the frozen vectors, so that its first random steps don't spoil the encoder
