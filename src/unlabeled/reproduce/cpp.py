@@ -24,10 +24,11 @@ KS = (4, 6, 8, 9, 10, 11, 12, 14, 17, 20, 25, 30)
 
 
 def load(source: str, seed: int, n_train: int | None, n_test: int | None) -> tuple[Any, Any, Any, Any]:
-    parts = split(source, seed, (n_train, n_test))
+    label = "class" if source == "stackoverflow_titles" else None  # names, not numbers
+    parts = split(source, seed, (n_train, n_test), label=label)
     if parts.kind != "text":
         return parts.X, parts.y, parts.X_test, parts.y_test
-    parts = split(source, seed, (None, None))
+    parts = split(source, seed, (None, None), label=label)
     rng, names = np.random.default_rng(seed), np.unique(parts.y)
     chosen = rng.permutation(names)[:TOPICS]
     rows, rows_test = (np.sort(rng.permutation(np.flatnonzero(np.isin(y, chosen)))[:n]) for y, n in ((parts.y, ITEMS), (parts.y_test, 100)))

@@ -32,7 +32,8 @@ class Lbl2Vec(VectorEstimator):
     Schopf, Braun and Matthes, 2021, "Lbl2Vec: An Embedding-Based Approach for Unsupervised Document Retrieval on Predefined
     Topics", arXiv:2210.06023. Word and document vectors are learned in one space (`parts.paragraph_vectors`). The documents nearest
     to a topic's keywords, without outliers among them (LOF; Breunig et al., 2000), average to the topic's vector; every document's
-    score is its cosine with that. The paper: 300 dimensions, words of at least 50 documents, 10 epochs, large corpora.
+    score is its cosine with that. Other than in the paper the means of all documents
+    and of all words are taken off. The paper: 300 dimensions, words of at least 50 documents, 10 epochs, large corpora.
     encoder: instead of learned vectors those of a text model, for documents and keywords alike (its authors' later
     Lbl2TransformerVec): a name ("minilm"), an estimator with transform, which is fitted on the documents if it isn't yet, or a function.
 
@@ -104,7 +105,7 @@ class Lbl2Vec(VectorEstimator):
         if self.encoder is not None:
             return self._encoded(texts)
         known = Vectors(self.word_vectors_, self.doc_vectors_, self.output_vectors_, self.counts_)
-        return self._trainer().infer(self._ids(texts), known)
+        return self._trainer().infer(self._ids(texts), known) - self.doc_mean_
 
     # Within -------------------------------------------------------------------------------------------------------
     def _learned(self, texts: list[str]) -> np.ndarray:
@@ -113,8 +114,10 @@ class Lbl2Vec(VectorEstimator):
         if not self.vocabulary_:
             raise InputError(f"no word occurs min_count={self.min_count} times in these {len(texts)} documents: lower it, or give more")
         found = self._trainer().fit(self._ids(texts), len(self.vocabulary_))
-        self.word_vectors_, self.output_vectors_, self.counts_ = found.words, found.output, found.counts
-        return found.docs
+        # Words and documents share a large mean each (their cones): with it nearly every cosine is above the threshold.
+        self.doc_mean_, self.output_vectors_, self.counts_ = found.docs.mean(axis=0), found.output, found.counts
+        self.word_vectors_ = found.words - found.words.mean(axis=0)
+        return found.docs - self.doc_mean_
 
     def _trainer(self) -> ParagraphVectors:
         return ParagraphVectors(dim=self.vector_size, epochs=self.epochs, seed=self.seed)
