@@ -138,9 +138,6 @@ class DDFA(VectorEstimator):
         self.prior_ = np.full(r, 1 / r) if self.discriminator is None else sizes / len(d)
         q = self.domain_proba(X)
         different = len(np.unique(q.astype(np.float32), axis=0))
-        if different < k:
-            of = f"{len(d)} items" + (f" with n_features={self.n_features_in_}" if hasattr(self, "n_features_in_") else "")
-            raise InputError(f"the domains of {of} can't be told: {different} different answer of the discriminator, wanted k={k} or more")
         # With 17 items an entry (30 cells, Fashion-MNIST) the most extreme cells were chance; the shares' error doubled.
         default = max(k, min(max(2 * k, 30), len(d) // (100 * r)))
         cells = min(default if self.cells is None else whole("cells", self.cells, k), different)
@@ -148,7 +145,11 @@ class DDFA(VectorEstimator):
         Q = np.zeros((cells, r))
         np.add.at(Q, (found.labels, d), 1 / sizes[d])
         self.cells_, restarts = found.centers, whole("restarts", self.restarts, 0)
-        _, self.mixes_ = factorise(Q[Q.sum(axis=1) > 0], k, restarts, self.seed)
+        try:
+            _, self.mixes_ = factorise(Q[Q.sum(axis=1) > 0], k, restarts, self.seed)
+        except InputError as error:
+            of = f"{len(d)} items" + (f" with n_features={self.n_features_in_}" if hasattr(self, "n_features_in_") else "")
+            raise InputError(f"the domains of {of} don't tell k={k} classes: {error}") from None
         self.anchors_ = self.mixes_ / self.mixes_.sum(axis=1, keepdims=True)
         return self
 
