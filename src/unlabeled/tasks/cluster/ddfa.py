@@ -124,6 +124,8 @@ class DDFA(VectorEstimator):
 
     def fit(self, X: Any, y: Any) -> Self:
         k, X = whole("k", self.k, 2), self._read(X, reset=True)
+        if y is None:
+            raise InputError("DDFA requires y to be passed, but the target y is None: wanted the domain of each item")
         names = np.asarray(y)
         if names.shape != (len(X),) or (names.dtype.kind == "f" and not np.isfinite(names).all()) or any(one is None for one in names):
             raise InputError(f"y has shape {names.shape} for {len(X)} items: wanted the domain of each, known for all")
