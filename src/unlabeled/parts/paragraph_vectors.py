@@ -29,7 +29,7 @@ class ParagraphVectors:
     In blocks of tokens instead of pair by pair: near pairs are weighted as a window of random size would draw them on average,
     random words are shared within a step. Words take Adagrad's steps, as a step's sum over a frequent word would overshoot otherwise;
     documents plain ones: they see few steps, and Adagrad's first, while the words still mean nothing, are its largest.
-    One core trains a million tokens, subsampled to a quarter, for 20 epochs in less than a minute.
+    One core trains a million tokens, subsampled to a quarter, for 20 epochs in about a minute.
     """
 
     dim: int = 100

@@ -102,7 +102,7 @@ class DDFA(VectorEstimator):
     times classes by domains. Adjust: an item's answer as a mixture of the classes' domain shares, times the class's share in its own
     domain. Needed: what a class looks like doesn't depend on the domain; at least k domains, of different shares; something that is
     seen of one class only. Items of a class need not look alike. Other than in the paper the factorisation starts from the
-    most extreme cells (SPA): of 20 random starts the one that fits best had 2 to 5 times the error of the shares.
+    most extreme cells (SPA): of 20 random starts the one that fits best had 1.3 to 4 times the error of the shares (simulated).
 
     X: vectors [n, d], pictures, texts; y: the domain of each, any n names or numbers, never a class. The network is a `Discriminator` with
     `encoder` (the paper: ResNet-18, also with weights of SCAN), or `discriminator`, any classifier with fit and predict_proba.
