@@ -96,7 +96,7 @@ def tour_bound(X: Any, length: float, k: int = 10, iters: int = 100) -> float:
     Held and Karp, 1970: the shortest 1-tree, with a price for each row that is raised where the tree branches and lowered
     where it ends. Edges beyond the k nearest neighbours are not looked at one by one: none is shorter than the mean of its
     ends' k-th distances, r_i / 2 + r_j / 2, and the shortest tree of edges priced by their ends is a star, so one star
-    stands for all. O(n k) memory; the bound is a little lower than that of all edges.
+    stands for all. O(n k) memory; the bound is a little lower than that of all edges, and low where far groups are not joined.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import minimum_spanning_tree

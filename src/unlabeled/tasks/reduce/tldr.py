@@ -57,8 +57,7 @@ class TLDR(VectorTransformer):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             f = _network(self.encoder, X.shape[1], self.dim)
-            width = int(self.projector.split("-")[-1]) if self.projector else 0
-            g = _network(self.projector, self.dim, width) if self.projector else nn.Identity()
+            g = _network(self.projector, self.dim) if self.projector else nn.Identity()
             net = nn.Sequential(f, g).train()
             optimizer = torch.optim.Adam(net.parameters(), lr=self.lr, weight_decay=self.weight_decay)
             size = min(self.batch, len(anchors))
@@ -114,13 +113,16 @@ class TLDR(VectorTransformer):
         return torch.cat([f(block) for block in X.split(4096)]).numpy() - self.mean_
 
 
-def _network(kind: str, before: int, after: int) -> nn.Sequential:
-    """ "linear", or "flinear-1-512" and "mlp-1-512": one hidden layer of 512 with batch norm, without and with a ReLU."""
+def _network(kind: str, before: int, after: int | None = None) -> nn.Sequential:
+    """ "linear", or "flinear-1-512" and "mlp-1-512": one hidden layer of 512 with batch norm, without and with a ReLU.
+
+    after: numbers that come out, by default as many as the hidden layers have.
+    """
     name, *numbers = kind.split("-")
     if (name, len(numbers)) not in (("linear", 0), ("flinear", 2), ("mlp", 2)) or not all(
         one.isdigit() and int(one) > 0 for one in numbers
     ):
         raise InputError(f'"{kind}" is no network: wanted "linear", "flinear-LAYERS-WIDTH" or "mlp-LAYERS-WIDTH"')
     layers, width = map(int, numbers) if numbers else (0, 0)
-    net = mlp(before, *[width] * layers, after)
+    net = mlp(before, *[width] * layers, after or width)
     return net if name == "mlp" else nn.Sequential(*(layer for layer in net if not isinstance(layer, nn.ReLU)))
