@@ -231,7 +231,7 @@ def test_strategies_find_two_ways_to_the_same_decision():
     found = ConceptExplainer(k=2).fit(Z, head=(W, np.zeros(2))).strategies(Z, np.where(way, 1, 0), n=2, target=1)
     assert len(set(zip(way, found.labels, strict=True))) == 2
     assert sorted(found.prevalence) == pytest.approx(sorted([way.mean(), 1 - way.mean()]))
-    assert sorted(found.reliability) == [0, 1] and found.positions.shape == (120, 2) and "counts most" in found.table()
+    assert sorted(found.reliability) == [0, 1] and found.importance.shape == (120, 2) and "counts most" in found.table()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import norm
 
 from unlabeled import InputError
-from unlabeled.parts.reviewers import OpenAIReviewer, Verdict, ask_person
 from unlabeled.tasks.curate.llm_review_funnel import HOW, Reviewed, ReviewFunnel
+from unlabeled.tasks.curate.reviewers import OpenAIReviewer, Verdict, ask_person
 
 POLICY = "No weapons."
 

@@ -8,8 +8,9 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.utils.estimator_checks import check_estimator
 
 from unlabeled import InputError
+from unlabeled.evaluate.space_similarity import space_similarity
 from unlabeled.saving import load_model
-from unlabeled.tasks.translate.relative_representations import RelativeProjection, RelativeRepresentation, space_similarity, stitch
+from unlabeled.tasks.translate.relative_representations import RelativeProjection, RelativeRepresentation, stitch
 
 
 @pytest.fixture(scope="module")

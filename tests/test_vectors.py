@@ -8,8 +8,9 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.estimator_checks import check_estimator
 
 from unlabeled import InputError
+from unlabeled.parts.labels import classes_of, known
 from unlabeled.parts.neighbours import knn_graph, neighbours
-from unlabeled.tasks.vectors import VectorClassifier, VectorTransformer, classes_of, known
+from unlabeled.vectors import VectorClassifier, VectorTransformer
 
 
 @pytest.fixture(scope="module")

@@ -101,8 +101,9 @@ def _curate(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
     def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
-        print(f"{result['chosen']:,} of {result['of']:,} items; evenness over the clusters {result['evenness']:.3f} (of as many")
-        print(f"drawn at random {result['evenness_at_random']:.3f}; 1: every cluster has as many)")
+        clusters = result["levels"][-1]
+        print(f"{result['chosen']:,} of {result['of']:,} items; how evenly they lie over {clusters} clusters (1: all have as many):")
+        print(f"{result['evenness']:.3f}, of as many drawn at random {result['evenness_at_random']:.3f}")
 
     try:
         levels = [int(part) for part in options.levels.split(",")] if options.levels else None
@@ -158,7 +159,7 @@ def _duplicates(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
     def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
-        print(f"{len(result['groups']):,} groups of near-duplicates; without the {result['extra']:,} extra ones {result['items']:,} items")
+        print(f"{len(result['groups']):,} groups of near-duplicates: {result['extra']:,} of {result['items']:,} items are extra")
         for group in result["groups"][:20]:
             print(f"{group['similarity']:.3f}  {', '.join(group['ids'][:5])}{' ...' if len(group['ids']) > 5 else ''}")
 

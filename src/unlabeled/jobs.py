@@ -49,16 +49,16 @@ def outliers(run: Run, m: int = 20, seed: int = 0) -> dict[str, Any]:
 
 
 def curate(run: Run, n: int, levels: Sequence[int] | None = None, seed: int = 0) -> dict[str, Any]:
-    """A balanced subset of n items by hierarchical k-means. Columns: `curated` (bool) and `curation_cluster` (of the top level)."""
+    """A balanced subset of n items by hierarchical k-means. Columns: `curated` (bool) and `curation_cluster` (the coarsest level's).
+
+    levels: clusters of each level, falling; None: by the number of items. Remove near-duplicates first: they draw clusters to them.
+    """
     from unlabeled.tasks.curate.hierarchical_curation import HierarchicalKMeans
 
     if not 1 <= n <= len(run):
         raise InputError(f"n={n} of {len(run)} items: wanted 1 to {len(run)}")
-    if levels is None:
-        levels = [max(2, min(len(run) // 2, int(4 * len(run) ** 0.5))), max(2, min(len(run) // 4, int(len(run) ** 0.5 / 2)))]
-    model = HierarchicalKMeans(levels=tuple(levels), seed=seed).fit(np.asarray(run.vectors))
-    rows = np.sort(model.sample(n))
-    top = model.clusters(len(levels)) if hasattr(model, "clusters") else np.zeros(len(run), np.int64)
+    model = HierarchicalKMeans(levels=None if levels is None else tuple(levels), seed=seed).fit(run.vectors)
+    rows, top = model.sample(n), model.labels(len(model.tree_))
     chosen = np.zeros(len(run), bool)
     chosen[rows] = True
     run.set_columns(curated=chosen, curation_cluster=top)
@@ -67,7 +67,7 @@ def curate(run: Run, n: int, levels: Sequence[int] | None = None, seed: int = 0)
     return {
         "chosen": n,
         "of": len(run),
-        "levels": list(levels),
+        "levels": [len(centers) for centers in model.centers_],
         "evenness": round(_evenness(shares[0]), 3),
         "evenness_at_random": round(_evenness(shares[1]), 3),
         "ids": [run.ids[row] for row in rows],
@@ -152,7 +152,7 @@ def suspects(run: Run, labels: Any, *, column: str | None = None, m: int = 20, s
 
 def concepts(run: Run, k: int = 20, seed: int = 0) -> dict[str, Any]:
     """Directions that the vectors are made of, most important first. Columns: `concept` (the strongest) and `concept_score`."""
-    from unlabeled.tasks.concepts.holistic_concepts import concepts as find
+    from unlabeled.tasks.concepts.directions import concepts as find
 
     found = find(np.asarray(run.vectors), min(k, len(run), run.vectors.shape[1]), seed=seed)
     strongest = found.scores.argmax(axis=1)

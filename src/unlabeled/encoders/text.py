@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-WORD = re.compile(r"\w+", re.UNICODE)
+from unlabeled.parts.cooccurrence import WORD
 
 
 class NgramBag(nn.Module):

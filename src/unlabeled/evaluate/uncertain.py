@@ -15,8 +15,8 @@ from unlabeled.data import Items, as_items
 from unlabeled.encoders import Inputs
 from unlabeled.encoders import encoder as make_encoder
 from unlabeled.errors import InputError
+from unlabeled.parts.labels import classes_of
 from unlabeled.parts.uncertainty import HeadEnsemble, LossPrediction, MaxProbability, VonMisesFisher
-from unlabeled.tasks.vectors import classes_of
 from unlabeled.views.images import ImagePolicy, augment, to_batch
 
 HEADS = {"max-prob": MaxProbability, "norm": MaxProbability, "loss": LossPrediction, "vmf": VonMisesFisher, "ensemble": HeadEnsemble}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 from scipy.sparse import coo_array, csr_array, diags_array
 
-from unlabeled.encoders.text import WORD
 from unlabeled.errors import InputError
+
+WORD = re.compile(r"\w+")
 
 
 def frequent_words(texts: Sequence[str], size: int, least: int = 5) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unlabeled.errors import InputError
-from unlabeled.tasks.vectors import classes_of
+from unlabeled.parts.labels import classes_of
 
 
 def noisy_labels(

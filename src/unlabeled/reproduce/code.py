@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-COUNTED = ("methods", "parts", "views", "encoders", "tasks", "evaluate", "studies", "reproduce", "learner")
+COUNTED = ("methods", "parts", "views", "encoders", "tasks", "evaluate", "studies", "reproduce", "learner", "vectors")
 APART = ("reproduce.harness", "reproduce.claims", "reproduce.runner", "reproduce.sources", "reproduce.code", "parts.gather")
 # Settings of `Learner` that say where it trains, not what.
 WHERE = ("device", "devices", "nodes", "strategy", "precision", "compile")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from unlabeled.parts.labels import NO_LABEL
 from unlabeled.parts.whiten import Whitening
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.tasks.classify import LabelPropagation
 from unlabeled.tasks.semi_supervised.dlds import LDS, DeepLDS, GradTSVM
-from unlabeled.tasks.vectors import NO_LABEL
 
 DRAWS = {3: 1, 10: 1}  # labels a class, and how often they are drawn
 

@@ -10,11 +10,10 @@ from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-from unlabeled.encoders.text import WORD
 from unlabeled.evaluate.embsim import SimilarityReport, model_similarity
 from unlabeled.methods.frozen import Frozen
 from unlabeled.methods.words.tfidf_svd import TfidfSVD
-from unlabeled.parts.cooccurrence import cooccurrence, frequent_words, skip_gram_vectors
+from unlabeled.parts.cooccurrence import WORD, cooccurrence, frequent_words, skip_gram_vectors
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.reproduce.token_pooling import SETS, load
 

@@ -41,8 +41,8 @@ def load(source: str, seed: int, n_train: int | None, n_test: int | None) -> tup
     table = Path(os.environ.get("UNLABELED_DATA", ".")) / "emoji" / "emoji.parquet"
     if not table.exists():
         raise InputError(f"no data set emoji in {table.parent}: set UNLABELED_DATA to the folder that holds the sets")
-    parts = [read(table, column=f"png_{name}") for name in ("google", "twitter", "emojione")]
-    vendors, items = [np.asarray(part.take(np.arange(len(part)))) for part in parts], parts[0]
+    sheets = [read(table, column=f"png_{name}") for name in ("google", "twitter", "emojione")]
+    vendors, items = [np.asarray(sheet.take(np.arange(len(sheet)))) for sheet in sheets], sheets[0]
     names = np.array([f"{a}: {b}" for a, b in zip(items.columns["subgroup"], items.columns["label_en"], strict=True)])
     return np.concatenate(vendors), np.tile(names, 3), vendors[0][:2], names[:2]
 

@@ -11,11 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from unlabeled.evaluate.space_similarity import space_similarity
 from unlabeled.methods.frozen import Frozen
 from unlabeled.parts.cooccurrence import cooccurrence, frequent_words, ppmi_vectors, skip_gram_vectors
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.reproduce.sources import split
-from unlabeled.tasks.translate.relative_representations import RelativeProjection, RelativeRepresentation, space_similarity
+from unlabeled.tasks.translate.relative_representations import RelativeProjection, RelativeRepresentation
 
 ANCHORS, WORDS, WIDTH = 300, 2000, 100
 BOTTLENECK, PARALLEL = 32, 128  # of the auto-encoders: numbers, and anchors

@@ -37,7 +37,7 @@ def run(lab: Lab) -> Arms:
     table: Arms = {}
     for dim in (min(dim, Z.shape[1]) for dim in DIMS):
         common: dict[str, Any] = {"dim": dim, "seed": lab.seed} | lab.setting(
-            {"projector": "mlp-1-256", "epochs": 40}, {"projector": "mlp-2-8192", "epochs": 100, "batch": 1024}
+            {"projector": "mlp-1-256", "epochs": 50}, {"projector": "mlp-2-8192", "epochs": 100, "batch": 1024}
         )
         arms: dict[str, Any] = {
             "TLDR": TLDR(**common),
@@ -73,7 +73,7 @@ REPRODUCTION = Reproduction(
     system="tldr",
     sets=("newsgroups20", "fashion_mnist"),
     run=run,
-    n=(5000, 2000),
+    n=(4000, 1500),
     claims=(
         Claim("TLDR's 16 numbers rank better than PCA's", ours="TLDR", than=("PCA", "PCA, whitened"), metric="map 16", margin=0.01),
         Claim("and so do its 32", ours="TLDR", than=("PCA", "PCA, whitened"), metric="map 32", margin=0.01),

@@ -11,10 +11,11 @@ from scipy.special import expit, softmax
 
 from unlabeled.parts.calibrate import platt, temperature
 from unlabeled.parts.checks import number, one_of, whole
+from unlabeled.parts.labels import NO_LABEL
 from unlabeled.parts.neighbours import knn_graph, neighbours
 from unlabeled.parts.spread import spread
 from unlabeled.representation.index import unit
-from unlabeled.tasks.vectors import NO_LABEL, VectorClassifier
+from unlabeled.vectors import VectorClassifier
 
 PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)  # of half the squared weights beside the mean loss, strongest first
 SEARCHED_ON = 10_000  # labelled rows that the penalty and the calibration are found on, at most

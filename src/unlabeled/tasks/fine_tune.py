@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from unlabeled.errors import InputError
 from unlabeled.learner import Learner, Source
 from unlabeled.parts.checks import number, whole
+from unlabeled.parts.labels import NO_LABEL, classes_of
 from unlabeled.parts.schedules import warmup_cosine
 from unlabeled.tasks.classify import CalibratedProbe, held_out
-from unlabeled.tasks.vectors import NO_LABEL, classes_of
 
 
 @dataclass(frozen=True, eq=False)

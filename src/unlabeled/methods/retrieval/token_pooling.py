@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from unlabeled.errors import InputError
 from unlabeled.parts.assign import check_vectors, kmeans
 from unlabeled.parts.late_interaction import maxsim, stacked, unit
-from unlabeled.tasks.vectors import VectorEstimator
+from unlabeled.vectors import VectorEstimator
 
 METHODS = ("hierarchical", "ward", "kmeans", "sequential")
 

@@ -19,7 +19,7 @@ from unlabeled.parts.heads import mlp
 from unlabeled.parts.losses import coding_rate, unit
 from unlabeled.parts.spectral import membership, nearest_subspace, spectral, subspaces
 from unlabeled.tasks.cluster import GRID
-from unlabeled.tasks.vectors import VectorTransformer
+from unlabeled.vectors import VectorTransformer
 
 WHOLE_SET = 3_000  # rows whose membership is cut at once; the others go to the nearest subspace
 TRIED_ON = 1_200  # rows on which numbers of clusters are compared

@@ -23,7 +23,7 @@ from unlabeled.parts.checks import whole
 from unlabeled.parts.factorise import factorise, mixtures
 from unlabeled.parts.pseudo import outputs, uniform_over
 from unlabeled.saving import load_model
-from unlabeled.tasks.vectors import VectorEstimator
+from unlabeled.vectors import VectorEstimator
 from unlabeled.views.whole import whole as as_they_are
 
 

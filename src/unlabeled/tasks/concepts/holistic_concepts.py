@@ -13,8 +13,9 @@ from unlabeled.errors import InputError
 from unlabeled.parts.assign import kmeans
 from unlabeled.parts.attribution import attribute, over_places
 from unlabeled.parts.concepts import ConceptBasis, learn_basis, left_out
+from unlabeled.parts.labels import classes_of
 from unlabeled.parts.pooled_head import Headed
-from unlabeled.tasks.vectors import VectorTransformer, classes_of
+from unlabeled.vectors import VectorTransformer
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Strategies:
     """Groups of items that are decided by the same concepts, and what each concept is the reason for."""
 
     labels: np.ndarray  # int64 [n]: the group of each item
-    positions: np.ndarray  # float32 [n, 2]: items with alike reasons lie near each other
+    importance: np.ndarray  # [n, k]: what they were grouped by; `evaluate.map2d` makes a picture of it
     prevalence: np.ndarray  # [k]: share of the items for which the concept counts most
     reliability: np.ndarray | None  # [k]: share of those items that the head gets right, NaN where there are none; None without labels
 
@@ -129,8 +130,6 @@ class ConceptExplainer(Headed, VectorTransformer):
 
     def strategies(self, Z: Any, y: Any = None, n: int = 5, target: Any = None) -> Strategies:
         """n groups of items by their importances, and each concept's prevalence and (with y: places of the true classes) reliability."""
-        from unlabeled.evaluate.maps import map2d
-
         phi = self.importance(Z, target)
         top = phi.argmax(axis=1)
         k = phi.shape[1]
@@ -142,7 +141,7 @@ class ConceptExplainer(Headed, VectorTransformer):
                 right = self.logits(torch.from_numpy(A)).argmax(dim=1).numpy() == np.asarray(y)
             reliability = np.where(count > 0, np.bincount(top, weights=right, minlength=k) / np.maximum(count, 1), np.nan)
         labels = kmeans(phi, min(n, len(phi)), seed=self.seed, n_init=5).labels
-        return Strategies(labels, map2d(phi, seed=self.seed), count / len(phi), reliability)
+        return Strategies(labels, phi, count / len(phi), reliability)
 
     def _maps(self, Z: Any, reset: bool) -> np.ndarray:
         """Z as float32 [n, ..., d]; every local vector is checked like a vector."""

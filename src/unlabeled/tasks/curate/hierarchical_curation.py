@@ -13,7 +13,7 @@ from unlabeled.errors import InputError
 from unlabeled.parts.assign import check_vectors
 from unlabeled.parts.checks import one_of, whole
 from unlabeled.parts.kmeans_large import kmeans_large, nearest_center
-from unlabeled.tasks.vectors import VectorEstimator
+from unlabeled.vectors import VectorEstimator
 
 
 @dataclass(kw_only=True, eq=False)

@@ -12,7 +12,7 @@ from unlabeled.errors import InputError
 from unlabeled.parts.assign import check_vectors
 from unlabeled.parts.checks import number, whole
 from unlabeled.parts.neighbours import knn_graph, neighbours
-from unlabeled.parts.reviewers import Reviewer, Verdict, verdict_of
+from unlabeled.tasks.curate.reviewers import Reviewer, Verdict, verdict_of
 
 NONE, SEED, REVIEWED, UNSURE, DUPLICATE, PROPAGATED, AUDITED = range(7)
 HOW = ("", "seed", "reviewed", "unsure", "duplicate", "propagated", "audited")
@@ -108,8 +108,8 @@ class ReviewFunnel:
     its label goes to the copies, and to every item whose nearest decided items (cosine `s_prop`) agree. What was found positive
     leads to the next round's candidates. Labels are only passed on from decided items, never from passed-on ones.
 
-    reviewer: (item, policy) -> True, False, None (can't tell) or a Verdict: any function, `parts.reviewers.OpenAIReviewer`, or
-    `parts.reviewers.ask_person`. embed: a fitted learner, or a function from items to vectors (the paper: a cross-modal one); not
+    reviewer: (item, policy) -> True, False, None (can't tell) or a Verdict: any function, `tasks.curate.reviewers.OpenAIReviewer`, or
+    `tasks.curate.reviewers.ask_person`. embed: a fitted learner, or a function from items to vectors (the paper: a cross-modal one); not
     needed where `run` gets vectors. budget: reviews in all, over at most `rounds` rounds; a round with a smaller share of positives
     than `least_yield` is the last. audit: so many further reviews of labels that were passed on as positive; they are corrected by
     it. least_traffic: items with less are never reviewed. The thresholds are for unit vectors as CLIP's; take them from the audit.

@@ -18,7 +18,7 @@ from unlabeled.parts.heads import mlp
 from unlabeled.parts.losses import negative_cosine, unit
 from unlabeled.parts.pseudo import groups
 from unlabeled.parts.teacher import Teacher
-from unlabeled.tasks.vectors import VectorClassifier
+from unlabeled.vectors import VectorClassifier
 
 
 @dataclass(kw_only=True, eq=False)

@@ -17,8 +17,8 @@ from unlabeled.parts.assign import check_vectors
 from unlabeled.parts.episodes import Episodes
 from unlabeled.parts.gather import gather_rows, same_on_every_rank
 from unlabeled.parts.heads import mlp
+from unlabeled.parts.labels import classes_of
 from unlabeled.parts.losses import unit
-from unlabeled.tasks.vectors import classes_of
 from unlabeled.views.whole import whole
 
 

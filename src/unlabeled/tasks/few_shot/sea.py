@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlabeled.parts.checks import number, one_of, whole
-from unlabeled.tasks.vectors import NO_LABEL, VectorClassifier
+from unlabeled.parts.labels import NO_LABEL
+from unlabeled.vectors import VectorClassifier
 
 FEW = 64  # rows of a batch below which the candidates are filled up with other rows of Z
 DIRECTIONS = ("semantic", "gradient", "random", "noise", None)

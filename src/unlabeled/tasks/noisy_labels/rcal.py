@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlabeled.errors import InputError
-from unlabeled.tasks.vectors import VectorClassifier
+from unlabeled.vectors import VectorClassifier
 
 FEWEST = 5  # rows of a class below which nobody can say which of them is odd
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from unlabeled.errors import InputError
 from unlabeled.parts.assign import check_vectors
-from unlabeled.tasks.vectors import classes_of
+from unlabeled.parts.labels import classes_of
 
 
 @dataclass(frozen=True)

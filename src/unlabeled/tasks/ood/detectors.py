@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from unlabeled.errors import InputError
+from unlabeled.parts.labels import classes_of
 from unlabeled.parts.neighbours import neighbours
-from unlabeled.tasks.vectors import VectorEstimator, classes_of
+from unlabeled.vectors import VectorEstimator
 
 
 def max_softmax(logits: Any) -> Any:

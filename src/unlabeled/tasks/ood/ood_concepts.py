@@ -17,9 +17,10 @@ from unlabeled.parts.assign import kmeans
 from unlabeled.parts.attribution import shapley
 from unlabeled.parts.concepts import ConceptBasis, completeness, masked_shares
 from unlabeled.parts.heads import mlp
+from unlabeled.parts.labels import known
 from unlabeled.parts.pooled_head import Headed
 from unlabeled.tasks.ood.detectors import Mahalanobis, energy, max_softmax, squared_mahalanobis
-from unlabeled.tasks.vectors import VectorClassifier, known
+from unlabeled.vectors import VectorClassifier
 
 DETECTORS = ("energy", "msp", "mahalanobis")
 SHARPNESS = 1e3  # of the smooth maximum over places: above 100 it is the maximum

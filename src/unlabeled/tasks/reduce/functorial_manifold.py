@@ -10,11 +10,10 @@ import numpy as np
 from scipy.spatial.distance import cdist, squareform
 
 from unlabeled.errors import InputError
-from unlabeled.evaluate.labelfree import draw
 from unlabeled.parts.neighbours import neighbours
 from unlabeled.parts.pairweights import fuzzy, geodesic, strongest, ultrametric
 from unlabeled.parts.planar import cross_entropy_map, laplacian_map, mds_map
-from unlabeled.tasks.vectors import VectorTransformer
+from unlabeled.vectors import VectorTransformer
 
 WEIGHTS, LOSSES = ("single", "maximal", "isomap", "fuzzy"), ("mds", "laplacian", "ce")
 AROUND = 5  # fitted rows that a new one is placed between
@@ -58,7 +57,7 @@ class FunctorialEmbedding(VectorTransformer):
         if min(self.dim, self.k, self.starts, self.epochs, self.most - 2, self.top or 1) < 1:
             raise InputError("dim, k, top, starts and epochs are 1 or more, most 3 or more")
         X = self._vectors(Z, reset=True, least=3)
-        self.rows_ = draw(len(X), self.most, self.seed)
+        self.rows_ = np.sort(np.random.default_rng(self.seed).permutation(len(X))[: self.most])
         D = self._square(X)[np.ix_(self.rows_, self.rows_)] if self.metric == "precomputed" else self._square(X[self.rows_])
         self.fitted_ = X[:0] if self.metric == "precomputed" else X[self.rows_]
         self.map_ = self._map(self._pairs(D)).astype(np.float32)

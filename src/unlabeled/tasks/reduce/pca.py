@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from unlabeled.errors import InputError
-from unlabeled.tasks.vectors import VectorTransformer
+from unlabeled.vectors import VectorTransformer
 
 
 @dataclass(kw_only=True, eq=False)

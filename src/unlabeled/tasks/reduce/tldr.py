@@ -14,7 +14,7 @@ from unlabeled.parts.heads import mlp
 from unlabeled.parts.losses import barlow, unit
 from unlabeled.parts.neighbours import neighbours as nearest_rows
 from unlabeled.parts.schedules import warmup_cosine
-from unlabeled.tasks.vectors import VectorTransformer
+from unlabeled.vectors import VectorTransformer
 
 COPIES = 5  # equal rows that may stand before a row's k neighbours
 

@@ -11,7 +11,7 @@ from unlabeled.errors import InputError
 from unlabeled.parts.assign import check_vectors
 from unlabeled.parts.neighbours import neighbours as nearest_rows
 from unlabeled.parts.tour import greedy_tour, short_tour, tour_bound, tour_length
-from unlabeled.tasks.vectors import VectorTransformer
+from unlabeled.vectors import VectorTransformer
 
 
 @dataclass(kw_only=True, eq=False)

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from unlabeled.errors import InputError
 from unlabeled.parts.calibrate import temperature
 from unlabeled.parts.checks import number, whole
+from unlabeled.parts.labels import NO_LABEL
 from unlabeled.parts.neighbours import neighbours
 from unlabeled.parts.paths import density_coordinates
-from unlabeled.tasks.vectors import NO_LABEL, VectorClassifier
+from unlabeled.vectors import VectorClassifier
 
 STAGES = 10  # in which the weight of the unlabelled rows doubles up to what it is
 

@@ -22,7 +22,7 @@ from unlabeled.parts.checks import number, whole
 from unlabeled.parts.paragraph_vectors import ParagraphVectors, Vectors
 from unlabeled.saving import load_model
 from unlabeled.tasks.cluster import TOKEN
-from unlabeled.tasks.vectors import VectorEstimator
+from unlabeled.vectors import VectorEstimator
 
 
 @dataclass(kw_only=True, eq=False)
