@@ -67,8 +67,9 @@ class OODConcepts(Headed, VectorClassifier):
     Z [n, d], or maps [n, ..., d]; y [n] classes (-1: none). Z_ood: other, auxiliary items of the same shape, never those that
     are judged later; without them the detector is retold on Z only and nothing is separated. head: the classifier above the features,
     see `parts.pooled_head`; its outputs are the sorted classes of y; None: logistic regression. concepts: "learned", or for
-    comparison kept as they start, "random" or "kmeans" (centres of the places). Two departures: the detector's scores are
-    measured in their standard deviation, so that detection=1 means the same for each; J's ridge is 0.001 of the mean variance.
+    comparison kept as they start, "random" or "kmeans" (centres of the places). Departures: the detector's scores are
+    measured in their standard deviation, so that detection=1 means the same for each; J's ridge is 0.001 of the mean variance; g has
+    no ReLU at its end.
     InputError: bad values, lengths or classes, a detector that is no better than chance (`completeness`).
 
         told = OODConcepts(m=40).fit(maps, y, Z_ood=other_maps, head=(W, b))
@@ -123,12 +124,11 @@ class OODConcepts(Headed, VectorClassifier):
             places = places[torch.randperm(len(places), generator=draw)[:20_000]]
             C[:, : min(self.m, len(places))] = torch.from_numpy(kmeans(places.numpy(), min(self.m, len(places)), seed=self.seed).centers.T)
         C = F.normalize(C, dim=0).requires_grad_(self.concepts == "learned")
-        # ReLU at the end where features come out of one.
-        relu = bool((v >= 0).all())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             g = mlp(self.m, self.hidden, self.width_, norm=False)
-        optimizer = torch.optim.Adam([*g.parameters(), *([C] if C.requires_grad else [])], lr=self.lr)
+        learned = [*g.parameters(), *([C] if C.requires_grad else [])]
+        optimizer = torch.optim.Adam(learned, lr=self.lr)
         spread = float(torch.cat([scores, more]).std().clamp(min=1e-6))
         for _ in range(self.epochs):
             extra = torch.randperm(len(more), generator=draw)
@@ -138,7 +138,7 @@ class OODConcepts(Headed, VectorClassifier):
                     drawn = extra[(step * self.batch_size + torch.arange(len(batch))) % len(extra)]
                     x, s = torch.cat([x, other[drawn]]), torch.cat([s, more[drawn]])
                 shares, cosine = masked_shares(x, C, self.threshold)
-                rebuilt = F.relu(g(shares)) if relu else g(shares)
+                rebuilt = g(shares)  # a ReLU at the end, as features have, would start with half of the numbers dead
                 own, n = codes[batch], len(batch)
                 known = own >= 0
                 loss = F.cross_entropy(self._logits(rebuilt[:n])[known], own[known]) if bool(known.any()) else C.new_zeros(())
@@ -152,13 +152,13 @@ class OODConcepts(Headed, VectorClassifier):
                 if self.separation and C.requires_grad and other is not None:
                     u = (SHARPNESS * cosine).logsumexp(dim=1) / SHARPNESS
                     loss = loss - self.separation * scatter_ratio(u, s >= self.cut_)
-                optimizer.zero_grad()
-                loss.backward()
+                for part, slope in zip(learned, torch.autograd.grad(loss, learned), strict=True):
+                    part.grad = slope  # a head that is a network gets none
                 optimizer.step()
                 with torch.no_grad():
                     C.copy_(F.normalize(C, dim=0))
         self.concepts_ = C.detach().numpy()
-        self.weights_ = {name.replace(".", "_"): value.detach().numpy() for name, value in g.state_dict().items()} | {"relu": relu}
+        self.weights_ = {name.replace(".", "_"): value.detach().numpy() for name, value in g.state_dict().items()}
 
     @property
     def basis(self) -> ConceptBasis:
@@ -238,8 +238,7 @@ class OODConcepts(Headed, VectorClassifier):
     def _decode(self, shares: np.ndarray) -> np.ndarray:
         w = self.weights_
         hidden = np.maximum(shares @ w["0_weight"].T + w["0_bias"], 0)
-        found = hidden @ w["2_weight"].T + w["2_bias"]
-        return np.maximum(found, 0) if w["relu"] else found
+        return hidden @ w["2_weight"].T + w["2_bias"]
 
     def _strongest(self, v: Tensor) -> Tensor:
         return masked_shares(v, torch.from_numpy(self.concepts_), self.threshold)[1].amax(dim=1)
@@ -258,6 +257,11 @@ class OODConcepts(Headed, VectorClassifier):
 
     def _shaped(self, rows: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(rows)).view(len(rows), -1, self.width_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True  # it retells a classifier by the directions of features: of three blobs in a plane it can't
+        return tags
 
     def _check(self) -> None:
         if self.detector not in DETECTORS:
