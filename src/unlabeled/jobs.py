@@ -98,7 +98,7 @@ def classify(
     y = np.array(values_of(run, labels, column), dtype=str)
     keep, codes = check_labels(y, len(run))
     y = np.where(keep, y, "")
-    Z = np.asarray(run.vectors)
+    Z = np.asarray(run.vectors) - run.center  # as neighbours are: some classifiers go by directions
     model = kind(**({"seed": seed} if "seed" in kind.__dataclass_fields__ else {}) | (settings or {}))
     rows, scores = np.flatnonzero(keep), []
     size = np.bincount(codes, minlength=2)
