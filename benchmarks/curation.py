@@ -61,7 +61,7 @@ def measure(name: str, path: Path, k: int, iters: int, threads: int) -> dict[str
         distances += len(rows) * index.ntotal
         return search(index, rows, *arguments, **more)
 
-    faiss.IndexFlatL2.search = counted
+    faiss.IndexFlatL2.search = counted  # type: ignore[method-assign, assignment]
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before, started = memory("VmRSS"), time.perf_counter()
     if name == "faiss":

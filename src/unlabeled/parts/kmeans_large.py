@@ -11,6 +11,7 @@ from unlabeled.data.storage import blocks, gather
 from unlabeled.parts.assign import TOLERANCE, KMeans, check_vectors
 from unlabeled.parts.checks import one_of, whole
 
+BLOCK = 4 << 20  # bytes of rows at a time: enough for every core, little beside the data
 SEED_ROWS = 50  # rows a cluster from which the first centres are drawn
 BATCH = 8  # a draw of first centres adds an eighth of those that are there
 
@@ -18,7 +19,7 @@ BATCH = 8  # a draw of first centres adds an eighth of those that are there
 def kmeans_large(X: Any, k: int, *, metric: str = "euclidean", iters: int = 20, seed: int = 0) -> KMeans:
     """k clusters of the rows of X by Lloyd's iteration, as `parts.assign.kmeans`, for a large k: no slower than faiss's own.
 
-    X: real [n, d], in memory or memory-mapped, read in blocks of 16 MB and never copied as a whole. metric: "euclidean", or
+    X: real [n, d], in memory or memory-mapped, read in blocks of 4 MB and never copied as a whole. metric: "euclidean", or
     "cosine" (rows and centres have unit length). k is cut to n. The first centres are drawn as in k-means++ (Arthur and
     Vassilvitskii, 2007) from 50 k random rows, but several at once, each time an eighth as many as there are: within a draw they
     don't know of each other. A cluster that lost its members gets a row drawn in the same manner; one that is empty at the end
@@ -57,7 +58,7 @@ def nearest_center(X: Any, centers: np.ndarray, metric: str = "euclidean") -> tu
     """The nearest of the centres [k, d] for each row of X [n, d]: int64 [n], and the squared distance to it, float32 [n]."""
     spherical = metric == "cosine"
     offset = np.zeros(centers.shape[1], np.float32) if spherical else centers.mean(axis=0)
-    labels, distance, _ = _assign(X, _unit(centers) if spherical else centers - offset, offset, spherical, total=False)
+    labels, distance, _ = _assign(X, _unit(centers.copy()) if spherical else centers - offset, offset, spherical, total=False)
     return labels, distance
 
 
@@ -110,20 +111,25 @@ def _draw(distance: np.ndarray, count: int, rng: np.random.Generator) -> np.ndar
 
 
 def _blocks(X: np.ndarray, offset: np.ndarray, spherical: bool) -> Iterator[tuple[int, np.ndarray]]:
-    for start, rows in blocks(X):
+    for start, rows in blocks(X, BLOCK):
         yield start, _rows(rows, offset, spherical)
 
 
 def _rows(rows: np.ndarray, offset: np.ndarray, spherical: bool) -> np.ndarray:
+    """Rows as `gather` copied them, which may be written into: minus the offset, or of unit length."""
     rows = np.ascontiguousarray(rows, dtype=np.float32)
-    return _unit(rows) if spherical else rows - offset
+    if spherical:
+        return _unit(rows)
+    rows -= offset
+    return rows
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
-    """Of unit length; a row of zeros stays one."""
+    """Made of unit length, in place; a row of zeros stays one."""
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(length > 0, length, 1)
+    rows /= np.where(length > 0, length, 1)
+    return rows
 
 
 def _mean(X: np.ndarray) -> np.ndarray:
-    return (sum(rows.sum(axis=0, dtype=np.float64) for _, rows in blocks(X)) / len(X)).astype(np.float32)
+    return (sum(rows.sum(axis=0, dtype=np.float64) for _, rows in blocks(X, BLOCK)) / len(X)).astype(np.float32)

@@ -19,12 +19,12 @@ from unlabeled.parts.losses import info_nce
 from unlabeled.parts.neighbours import neighbours
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.reproduce.sources import split
-from unlabeled.tasks.curate.llm_review_funnel import DUPLICATE, PROPAGATED, ReviewFunnel
+from unlabeled.tasks.curate.llm_review_funnel import REVIEWED, ReviewFunnel
 
 POLICY = ("drink", "tool")  # subgroups of the emoji: knives, pistols, beer and what else is among them; 2 % of all
-COPIES, FACTOR = 5, 50  # of each picture in the pool; a review for so many items
+COPIES, FACTOR, DRAWS = 5, 50, 6  # of each picture in the pool; a review for so many items; draws of all that is drawn in one seed
 SEEDS, WRONG, SHADY = 10, 0.05, 0.1  # known positives, the reviewer's errors, and the actors that 60 % of the positives come from
-THRESHOLDS = {"cross-modal": (0.5, 0.9, 0.8), "image only": (0.5, 0.9, 0.8)}  # s_cand, s_dup, s_prop; calibrated on seed 100
+THRESHOLDS = {"cross-modal": (0.5, 0.65, 0.75), "image only": (0.8, 0.9, 0.9)}  # s_cand, s_dup, s_prop: the best F1 of 27 on seed 100
 
 
 def load(source: str, seed: int, n_train: int | None, n_test: int | None) -> tuple[Any, Any, Any, Any]:
@@ -53,6 +53,15 @@ def run(lab: Lab) -> Arms:
     names = np.array([str(one).split(": ", 1)[1] for one in lab.y])
     gold = np.isin([str(one).split(": ", 1)[0] for one in lab.y], POLICY)[of]
     spaces = vectors(lab, of, names, rng)
+    draws = [once(lab, spaces, gold, rng) for _ in range(DRAWS)]
+    table = {name: {metric: float(np.mean([draw[name][metric] for draw in draws])) for metric in draws[0][name]} for name in draws[0]}
+    for name, values in table.items():
+        lab.say(f"{name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in values.items()))
+    return table
+
+
+def once(lab: Lab, spaces: dict[str, np.ndarray], gold: np.ndarray, rng: np.random.Generator) -> Arms:
+    """One draw of known positives, actors, traffic and the reviewer's errors, the same for every arm."""
     n = len(gold)
     positive = rng.permutation(np.flatnonzero(gold))
     seeds = positive[:SEEDS]
@@ -68,33 +77,31 @@ def run(lab: Lab) -> Arms:
         for rounds in (3, 1) if name == "cross-modal" else (3,):
             funnel = ReviewFunnel(
                 reviewer=lambda item, policy: bool(answers[item]),
-                s_cand=s_cand, s_dup=s_dup, s_prop=s_prop, budget=n // FACTOR, rounds=rounds, audit=100 * (rounds == 3), seed=lab.seed,
-            )  # fmt: skip
+                s_cand=s_cand,
+                s_dup=s_dup,
+                s_prop=s_prop,
+                budget=n // FACTOR,
+                rounds=rounds,
+                audit=0,
+            )
             found = funnel.run(range(n), seeds=seeds, vectors=Z, actors=actors, traffic=traffic)
             called = name if rounds == 3 else "one round"
-            table[called] = scores(found.labels[left] == 1, gold[left])
-            table[called]["reviewed"] = sum(one["reviews"] for one in found.rounds) / n
+            table[called] = scores(found.labels[left] == 1, gold[left]) | {"reviewed": found.reviews / n}
             if called == "cross-modal":
-                passed = np.isin(found.how, (DUPLICATE, PROPAGATED))
-                table["no propagation"] = scores(((found.labels == 1) & ~passed)[left], gold[left])
-                right, low, high = found.precision() or (0.0, 0.0, 1.0)
-                table[called] |= {"audited": right, "audit, from": low, "audit, to": high}
-                lab.say(found.report())
+                table["no propagation"] = scores(((found.labels == 1) & (found.how == REVIEWED))[left], gold[left])
     Z, precision = spaces["cross-modal"], table["cross-modal"]["precision"]
     asked = rng.permutation(left)[: n // FACTOR]
     known = np.concatenate([seeds, asked])
     says = np.concatenate([np.ones(SEEDS, bool), answers[asked]])
     near = neighbours(Z[known], 1, queries=Z[left])
-    table["random review"] = {"recall": recall_at(np.where(says[near.rows[:, 0]], 1 - near.distances[:, 0], -1), gold[left], precision)}
+    table["random review"] = ranked(np.where(says[near.rows[:, 0]], 1 - near.distances[:, 0], -1), gold[left], precision)
     rest = rng.permutation(left)[:1000]  # taken for negatives, as 98 % of them are
     model = LogisticRegression(C=10, class_weight="balanced", max_iter=1000).fit(
         np.concatenate([Z[seeds], Z[rest]]), np.repeat([1, 0], [len(seeds), len(rest)])
     )
-    table["classifier"] = {"recall": recall_at(model.decision_function(Z[left]), gold[left], precision)}
+    table["classifier"] = ranked(model.decision_function(Z[left]), gold[left], precision)
     table["the classifier, twice"] = {"recall": 2 * table["classifier"]["recall"]}
     table["review all"] = scores(answers[left], gold[left])
-    for name, values in table.items():
-        lab.say(f"{name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in values.items()))
     return table
 
 
@@ -152,11 +159,12 @@ def scores(said: np.ndarray, gold: np.ndarray) -> dict[str, float]:
     return {"recall": recall, "precision": precision, "F1": 2 * precision * recall / max(precision + recall, 1e-9)}
 
 
-def recall_at(score: np.ndarray, gold: np.ndarray, precision: float) -> float:
-    """The highest recall at which the items with the highest scores are right as often as `precision`."""
+def ranked(score: np.ndarray, gold: np.ndarray, precision: float) -> dict[str, float]:
+    """Of the items with the highest scores: recall where they are right as often as `precision`, and the best F1 of all."""
     right = np.cumsum(gold[np.argsort(-score, kind="stable")])
-    good = right / np.arange(1, len(right) + 1) >= precision
-    return float(right[good].max(initial=0) / gold.sum())
+    called = np.arange(1, len(right) + 1)
+    good = right / called >= precision
+    return {"recall": float(right[good].max(initial=0) / gold.sum()), "F1": float((2 * right / (called + gold.sum())).max())}
 
 
 KEY = "key ingredient removed"
@@ -175,7 +183,8 @@ REPRODUCTION = Reproduction(
             than="the classifier, twice",
             metric="recall",
         ),
-        Claim("as many random reviews find less", ours="cross-modal", than="random review", metric="recall", margin=0.1),
+        # Theirs at the threshold that is best for them, which nobody would know.
+        Claim("as many random reviews are worth less", ours="cross-modal", than="random review", metric="F1", margin=0.1),
         Claim("vectors trained with texts serve better", ours="cross-modal", than="image only", metric="F1", margin=0.02, role=KEY),
         Claim("without propagation little is labelled", ours="cross-modal", than="no propagation", metric="recall", margin=0.2, role=KEY),
         Claim("what a round finds leads to more", ours="cross-modal", than="one round", metric="recall", role=KEY),

@@ -129,7 +129,7 @@ class HierarchicalKMeans(VectorEstimator):
             return tuple(k for i, k in enumerate((first, first // 10, first // 50)) if i == 0 or k > 1)
         levels = tuple(whole("levels", k) for k in self.levels) if isinstance(self.levels, tuple | list) else ()
         if not levels or levels[0] > n or any(a <= b for a, b in zip(levels, levels[1:], strict=False)):
-            raise InputError(f"levels={self.levels!r} for {n} items: wanted falling numbers of clusters, the first at most {n}")
+            raise InputError(f"levels={self.levels!r} for n_samples={n}: wanted falling numbers of clusters, the first at most {n}")
         return levels
 
 
