@@ -13,6 +13,7 @@ from unlabeled.methods.words.tfidf_svd import TfidfSVD
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 
 LABELLED, TESTED, TUNED_ON = 400, 500, (2, 16)  # texts; shots at which all weights are trained, which takes a CPU long
+SHUFFLES = 3
 SHOTS = (2, 4, 8, 16, 32, 64)
 
 
@@ -34,20 +35,17 @@ def run(lab: Lab) -> Arms:
     rows, test = (rng.permutation(len(y))[:most] for y, most in ((lab.y, LABELLED), (lab.y_test, TESTED)))
     test = test[np.isin(lab.y_test[test], lab.y[rows])]
     X, X_test = [lab.X[i] for i in rows], [lab.X_test[i] for i in test]
-    tasks = {
-        lab.set: (X, lab.y[rows], X_test, lab.y_test[test]),
-        "shuffled": (X, rng.permutation(lab.y[rows]), X_test, lab.y_test[test]),
-    }
+    true = {lab.set: (X, lab.y[rows], X_test, lab.y_test[test])}
+    shuffled = {f"shuffled {i}": (X, rng.permutation(lab.y[rows]), X_test, lab.y_test[test]) for i in range(SHUFFLES)}
     models = {
         "MiniLM": Frozen(encoder="minilm").fit(X),
         "the same untrained": untrained(lab.seed).fit(X).transform,  # a function: it is not tuned, which would teach 400 texts little
         "TF-IDF": TfidfSVD(dim=256).fit(lab.X),  # on all texts: it needs no labels
     }
     shared: dict[str, Any] = {"seeds": (lab.seed,), "metric": "auroc"}
-    true = {lab.set: tasks[lab.set]}
     result = feet(models, true, shots=SHOTS, regimes=("frozen", "few", "tuned"), **shared)
     tuned = feet({"MiniLM": models["MiniLM"]}, true, shots=TUNED_ON, regimes=("few tuned",), **shared)
-    chance = feet({"MiniLM": models["MiniLM"]}, {"shuffled": tasks["shuffled"]}, shots=(16,), **shared)
+    chance = feet({"MiniLM": models["MiniLM"]}, shuffled, shots=(16,), regimes=("frozen", "few"), **shared)
     for part in (result, tuned, chance):
         lab.say("\n" + part.table())
     lab.say("\n" + result.delta())
@@ -57,7 +55,7 @@ def run(lab: Lab) -> Arms:
     for scores in table.values():
         scores["steepest fall"] = max([0.0, *(scores[f"k={a}"] - scores[f"k={b}"] for a, b in zip(SHOTS, SHOTS[1:], strict=False))])
     table["fine-tuned MiniLM"], table["frozen MiniLM"] = ({"auroc": table["MiniLM"][column]} for column in ("tuned", "frozen"))
-    table["shuffled labels"] = {"furthest from chance": max(abs(cell.score - 0.5) for cell in chance.cells)}
+    table["shuffled labels"] = {"distance from chance": abs(float(np.mean([cell.score for cell in chance.cells])) - 0.5)}
     orders = {c: tuple(sorted(("MiniLM", "TF-IDF", "the same untrained"), key=lambda m: -table[m][c])) for c in ("frozen", "k=2", "k=64")}
     table["order of the models"] = {"differs between columns": float(len(set(orders.values())) > 1)}
     return table
@@ -87,10 +85,10 @@ REPRODUCTION = Reproduction(
             pooled=True,
         ),
         claim(
-            "with shuffled labels all three columns are at chance",
+            "with shuffled labels nothing is found, frozen or with few",
             "shuffled labels",
-            0.1,
-            "furthest from chance",
+            0.05,
+            "distance from chance",
             lower=True,
             role="by itself",
         ),

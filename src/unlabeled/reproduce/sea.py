@@ -13,7 +13,7 @@ from unlabeled.tasks.few_shot.sea import SeA
 
 LABELS = {"text": 20, "image": 50, "vector": 20}  # a class
 DRAWS = 2  # of the labels
-GRID: list[dict[str, Any]] = [{"lr": lr, "weight_decay": decay} for lr in (0.4, 1.6, 6.4) for decay in (1e-6, 1e-4)]
+GRID: list[dict[str, Any]] = [{"lr": lr, "weight_decay": decay} for lr in (0.1, 0.4, 1.6) for decay in (1e-6, 1e-4)]
 DIRECTIONS = {"SeA": "semantic", "no augmentation": None, "raw gradient": "gradient", "random example": "random", "noise": "noise"}
 
 
