@@ -13,7 +13,8 @@ from unlabeled.tasks.few_shot.sea import SeA
 
 LABELS = {"text": 20, "image": 50, "vector": 20}  # a class
 DRAWS = 2  # of the labels
-GRID: list[dict[str, Any]] = [{"lr": lr, "weight_decay": decay} for lr in (0.1, 0.4, 1.6) for decay in (1e-6, 1e-4)]
+GRID: list[dict[str, Any]] = [{"lr": lr, "eta": eta} for lr in (0.1, 0.4, 1.6) for eta in (0.3, 0.8)]
+PLAIN: list[dict[str, Any]] = [{"lr": lr} for lr in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)]  # without augmentation eta does nothing: as many others
 DIRECTIONS = {"SeA": "semantic", "no augmentation": None, "raw gradient": "gradient", "random example": "random", "noise": "noise"}
 
 
@@ -31,13 +32,14 @@ def drawn(y: np.ndarray, each: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def tuned(direction: str | None, Z: np.ndarray, y: np.ndarray, seed: int) -> SeA:
-    """The same search for every direction: a quarter of the labels of each class is held out, then all are learned from."""
+    """A search of six settings for every direction: a quarter of the labels of each class is held out, then all are learned from."""
     rng = np.random.default_rng(seed)
     held = np.isin(np.arange(len(y)), drawn(y, max(1, int(np.ceil(len(y) / len(np.unique(y)) / 4))), rng))
     if len(np.unique(y[~held])) < len(np.unique(y)):
         return SeA(direction=direction, seed=seed).fit(Z, y)
-    found = [(SeA(direction=direction, seed=seed, **one).fit(Z[~held], y[~held]).predict(Z[held]) == y[held]).mean() for one in GRID]
-    return SeA(direction=direction, seed=seed, **GRID[int(np.argmax(found))]).fit(Z, y)
+    grid = PLAIN if direction is None else GRID
+    found = [(SeA(direction=direction, seed=seed, **one).fit(Z[~held], y[~held]).predict(Z[held]) == y[held]).mean() for one in grid]
+    return SeA(direction=direction, seed=seed, **grid[int(np.argmax(found))]).fit(Z, y)
 
 
 def run(lab: Lab) -> Arms:
