@@ -155,8 +155,9 @@ class DeepLDS(VectorClassifier):
     Burkhart and Shan, 2020, "Deep Low-Density Separation for Semi-Supervised Classification", arXiv:2205.11995. A network learns the
     labels, `LDS` labels all rows in the space of its last hidden layer, the surest of these labels (a share of each class that grows
     from `first_share` to all, weighed by how sure they are) and the true ones teach a new network, and so on for `rounds`.
-    The rounds and which labels feed back are our reading; the paper chooses among rounds, here the last one counts: labels that the
-    network has learned can't judge it, and holding some out would cost several fits. rounds=0: the network on the labels alone.
+    The rounds, which labels feed back, and the auto-encoder that the network starts from are our reading of it, not checked against
+    the text. The last round counts: labels that the network has learned can't judge it, and holding some out would cost several fits.
+    Where classes are clean manifolds (digits), `LDS` alone does better. rounds=0: the network on the labels alone.
     embed: widths of the network, the last one that of the space. Learned: `transduction_` [n], the class of each row of `fit`,
     labels kept; `embedding_` [n, embed[-1]]; `weights_`. New rows are asked of the network.
     InputError: fewer than two classes, bad values.
