@@ -35,7 +35,8 @@ def concepts(Z: Any, k: int = 10, method: str = "auto", seed: int = 0) -> Concep
 
     method: "nmf" (no negative numbers), "pca", "kmeans"; "auto" is NMF where it can be, else k-means: of titles' MiniLM vectors the
     ten most typical items of a concept were of one class to 91 % (20 concepts; PCA 57 %), of pictures' vectors after a ReLU, NMF's
-    to 90 % (10 concepts; k-means 74 %; with 20 both 83 %). One run each. Importance is a share of the sum of squares around 0, for PCA around the mean (the variance);
+    to 90 % (10 concepts; k-means 74 %; with 20 both 83 %), in one run each. Importance is a share of the sum of squares around 0,
+    for PCA around the mean (the variance);
     with PCA and k-means they and `unexplained` add up to 1, NMF's concepts overlap.
     Equal or constant rows have no concept: importance 0. InputError: bad values.
     """
