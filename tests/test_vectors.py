@@ -110,6 +110,11 @@ def test_rows_without_a_label_are_told_from_those_with_one(labels, vectors):
     np.testing.assert_allclose(fitted.means_, Nearest().fit(vectors[:40][there], np.array(labels)[there]).means_)
 
 
+@pytest.mark.parametrize(("labels", "classes"), [([1, None, 2], [1, 2]), (np.array(["a", None, "b"], object), ["a", "b"])])
+def test_none_is_no_label_in_lists_and_arrays_and_leaves_the_others_their_type(labels, classes, vectors):
+    assert Nearest().fit(vectors[:3], labels).classes_.tolist() == classes
+
+
 def test_minus_one_and_one_alone_are_two_classes_and_that_is_said():
     with pytest.warns(UserWarning, match="two classes"):
         assert known([1, -1, 1]).all()

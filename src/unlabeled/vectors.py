@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 import unlabeled
 from unlabeled.errors import InputError
-from unlabeled.parts.labels import classes_of
+from unlabeled.parts.labels import NO_LABEL, classes_of
 from unlabeled.saving import plain, read_config, write_json, write_tensors
 
 
@@ -78,8 +78,10 @@ class VectorClassifier(ClassifierMixin, VectorEstimator):
         """Z float32 [n, d], and int64 [n]: the place of each label in `classes_`, -1 where there is none."""
         if hasattr(Z, "detach"):
             Z = Z.detach().cpu().float().numpy()
-        if isinstance(y, list) and any(one is None for one in y):
-            y = ["" if one is None else one for one in y]
+        may = isinstance(y, list) or (isinstance(y, np.ndarray) and y.dtype.kind == "O")
+        if may and any(one is None for one in y):  # scikit-learn takes no None
+            none = "" if any(isinstance(one, str) for one in y) else NO_LABEL
+            y = [none if one is None else one for one in y]
         Z, y = validate_data(self, Z, y, dtype=np.float32, order="C", ensure_min_samples=least)
         check_classification_targets(y)
         self.classes_, codes = classes_of(y)

@@ -12,8 +12,8 @@ from unlabeled.errors import InputError
 from unlabeled.evaluate.embsim import jaccard_at_k
 from unlabeled.evaluate.labelfree import LEVEL, PAIRS, draw
 from unlabeled.parts.assign import check_vectors
-from unlabeled.parts.late_interaction import unit
 from unlabeled.parts.neighbours import neighbours
+from unlabeled.parts.scale import unit
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from unlabeled.data.storage import gather
 from unlabeled.errors import InputError
 from unlabeled.parts.assign import blocks, check_vectors, kmeans
+from unlabeled.parts.checks import whole
 
 METHODS = ("nmf", "pca", "kmeans")
 FITTED = 20_000  # rows that a basis is learned from; the others are only encoded
@@ -72,8 +73,7 @@ def learn_basis(A: Any, k: int, method: str = "auto", seed: int = 0, iters: int 
     n, d = A.shape
     if method not in (*METHODS, "auto"):
         raise InputError(f"method={method!r}: wanted {', '.join(METHODS)} or auto")
-    if not isinstance(k, int | np.integer) or k < 1:
-        raise InputError(f"k={k!r} concepts: wanted 1 or more")
+    whole("k", k)
     if n > FITTED:
         A = gather(A, np.sort(np.random.default_rng(seed).choice(n, FITTED, replace=False)))
     A = np.asarray(A, dtype=np.float32)

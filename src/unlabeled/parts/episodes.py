@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from unlabeled.errors import InputError
+from unlabeled.parts.checks import whole
+from unlabeled.parts.labels import known
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,13 @@ class Episodes:
 
     def __init__(self, y: Any, n_way: int = 5, k_shot: int = 1, n_query: int = 15, *, unbalanced: float | None = None):
         for name, value, least in (("n_way", n_way, 2), ("k_shot", k_shot, 1), ("n_query", n_query, 1)):
-            if not isinstance(value, int | np.integer) or value < least:
-                raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}")
+            whole(name, value, least)
         if unbalanced is not None and not 0 < unbalanced < math.inf:
             raise InputError(f"unbalanced is a concentration: wanted a positive number or None, got {unbalanced!r}")
         y = np.asarray(y)
         if y.ndim != 1:
             raise InputError(f"y has shape {y.shape}: wanted one label a row")
-        there = y != -1 if y.dtype.kind not in "OUS" else np.array([one is not None and str(one) not in ("", "-1") for one in y], bool)
+        there = known(y)
         rows = np.flatnonzero(there)
         names, codes, sizes = np.unique(y[rows], return_inverse=True, return_counts=True)
         enough = sizes >= k_shot + n_query

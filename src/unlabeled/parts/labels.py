@@ -16,9 +16,7 @@ def known(y: Any) -> np.ndarray:
     """Which of the labels y [n] are labels: bool [n]. -1, "" and None are none; see `VectorClassifier` for -1 and 1 alone."""
     y = np.asarray(y)
     if y.dtype.kind in "OUS":
-        return np.array(
-            [not (one is None or one == "" or (isinstance(one, int | np.integer) and one == NO_LABEL)) for one in y], dtype=bool
-        )
+        return np.array([one is not None and str(one) not in ("", str(NO_LABEL)) for one in y], dtype=bool)
     there = y != NO_LABEL
     if there.any() and not there.all() and set(np.unique(y)) == {NO_LABEL, 1}:
         warnings.warn("y holds -1 and 1 only and is read as two classes; if -1 meant no label, there is but one class", stacklevel=4)

@@ -9,6 +9,7 @@ import numpy as np
 
 from unlabeled.errors import InputError
 from unlabeled.parts.assign import check_vectors
+from unlabeled.parts.scale import unit
 
 BLOCK = 1 << 24  # similarities of query tokens to document tokens held at once: 64 MB
 
@@ -25,12 +26,6 @@ def stacked(items: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     if not arrays or len({one.shape[1] for one in arrays}) > 1:
         raise InputError(f"{name} has {len(arrays)} items of widths {sorted({a.shape[1] for a in arrays})}: wanted 1 or more of one width")
     return unit(np.concatenate(arrays)), np.cumsum([0, *map(len, arrays)])
-
-
-def unit(X: np.ndarray) -> np.ndarray:
-    """Rows of length 1, rows of zeros as they are."""
-    length = np.linalg.norm(X, axis=1, keepdims=True)
-    return (X / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
 
 
 def maxsim(queries: np.ndarray, query_starts: np.ndarray, tokens: np.ndarray, starts: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unlabeled.errors import InputError
+from unlabeled.parts.scale import unit
 
 EXACT_PAIRS = 1e10  # rows times queries up to which every pair is compared
 
@@ -119,8 +120,7 @@ def _places(X: np.ndarray, offset: np.ndarray | None) -> np.ndarray:
     """The rows minus the offset, or of unit length where there is none."""
     if offset is not None:
         return np.ascontiguousarray(X - offset, dtype=np.float32)
-    length = np.linalg.norm(X, axis=1, keepdims=True)
-    return np.ascontiguousarray(X / np.where(length > 0, length, 1), dtype=np.float32)
+    return np.ascontiguousarray(unit(X), dtype=np.float32)
 
 
 def _distances(scores: np.ndarray, metric: str) -> np.ndarray:

@@ -10,7 +10,8 @@ from unlabeled.datasets.collections import collection, is_collection
 from unlabeled.encoders.tokens import token_states
 from unlabeled.evaluate.retrieval import ndcg, recall
 from unlabeled.methods.retrieval.token_pooling import merged, pool_tokens
-from unlabeled.parts.late_interaction import maxsim, stacked, unit
+from unlabeled.parts.late_interaction import maxsim, stacked
+from unlabeled.parts.scale import unit
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.reproduce.sources import split
 

@@ -13,6 +13,7 @@ from unlabeled.parts.calibrate import platt, temperature
 from unlabeled.parts.checks import number, one_of, whole
 from unlabeled.parts.labels import NO_LABEL
 from unlabeled.parts.neighbours import knn_graph, neighbours
+from unlabeled.parts.scale import column_scale
 from unlabeled.parts.spread import spread
 from unlabeled.representation.index import unit
 from unlabeled.vectors import VectorClassifier
@@ -77,10 +78,7 @@ class CalibratedProbe(VectorClassifier):
         penalties = sorted((number("penalties", one, 0, above=True) for one in self.penalties), reverse=True)
         Z, codes = self._labelled(Z, y)
         Z, codes = Z[codes != NO_LABEL].astype(np.float64), codes[codes != NO_LABEL]
-        mean, spread_ = Z.mean(axis=0), Z.std(axis=0)
-        # A constant column, up to rounding, says nothing; nor does a dead unit of a network (three of MiniLM's 384), beyond what
-        # float32 holds beside the widest column: divided by its spread it would be noise with weights of 1e30.
-        spread_[(spread_ <= 1e-6 * np.abs(mean)) | (spread_ <= 1e-7 * spread_.max())] = np.inf
+        mean, spread_ = column_scale(Z)
         X = (Z - mean) / spread_
         fold_of = _folds(codes, self.folds, self.seed)
         held = fold_of >= 0

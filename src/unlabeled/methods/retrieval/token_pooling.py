@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from unlabeled.errors import InputError
 from unlabeled.parts.assign import check_vectors, kmeans
-from unlabeled.parts.late_interaction import maxsim, stacked, unit
+from unlabeled.parts.checks import one_of, whole
+from unlabeled.parts.late_interaction import maxsim, stacked
+from unlabeled.parts.scale import unit
 from unlabeled.vectors import VectorEstimator
 
 METHODS = ("hierarchical", "ward", "kmeans", "sequential")
@@ -24,12 +26,7 @@ def pool_tokens(D: Any, factor: int = 2, method: str = "hierarchical", protect: 
     vectors themselves; "kmeans", spherical; "sequential", runs of `factor` tokens. The first `protect` tokens ([CLS] and
     markers) are kept as they are. Give no padding. The order of groups is that of their first tokens.
     """
-    if not isinstance(factor, int | np.integer) or factor < 1:
-        raise InputError(f"factor={factor!r}: wanted a whole number, 1 or more")
-    if method not in METHODS:
-        raise InputError(f"method={method!r}: wanted one of {', '.join(METHODS)}")
-    if not isinstance(protect, int | np.integer) or protect < 0:
-        raise InputError(f"protect={protect!r}: wanted 0 or more tokens")
+    whole("factor", factor), one_of("method", method, METHODS), whole("protect", protect, 0)
     D = unit(check_vectors(D, "D"))
     kept, free = D[:protect], D[protect:]
     groups = max(1, len(free) // factor)
@@ -93,8 +90,7 @@ class TokenPooling(VectorEstimator):
     def search(self, queries: Any, k: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """The k documents (or as many as there are) with the largest MaxSim: rows int64 [q, k], best first, and scores float32 [q, k]."""
         check_is_fitted(self)
-        if not isinstance(k, int | np.integer) or k < 1:
-            raise InputError(f"k={k!r}: wanted a whole number, 1 or more")
+        whole("k", k)
         asked, query_starts = stacked(self._tokens(queries, "queries"), "queries")
         if asked.shape[1] != self.n_features_in_:
             raise InputError(f"queries have {asked.shape[1]} numbers a token, the documents {self.n_features_in_}: wanted the same")

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlabeled.errors import InputError
+from unlabeled.parts.checks import whole
+from unlabeled.parts.scale import column_scale
 from unlabeled.vectors import VectorClassifier
 
 FEWEST = 5  # rows of a class below which nobody can say which of them is odd
@@ -62,9 +64,7 @@ class RCAL(VectorClassifier):
         rows = np.flatnonzero(codes >= 0)
         self.root_ = bool((Z >= 0).all())
         placed = np.sqrt(Z) if self.root_ else Z
-        self.mean_, self.scale_ = placed.mean(axis=0, dtype=np.float64), placed.std(axis=0, dtype=np.float64)
-        self.scale_[self.scale_ <= 1e-6 * np.abs(self.mean_)] = np.inf  # a constant column, up to rounding, says nothing
-        self.scale_[self.scale_ == 0] = np.inf
+        self.mean_, self.scale_ = column_scale(placed)
         X, labels, K = self._placed(Z[rows]), codes[rows], len(self.classes_)
         kept = inliers(X, labels, self.lof_k, self.contamination)
         self.inlier_ = np.zeros(len(Z), bool)
@@ -140,8 +140,7 @@ class RCAL(VectorClassifier):
     def _check(self) -> None:
         least = {"lof_k": 1, "q": 0, "hidden": 1, "epochs": 1, "refresh": 1, "batch_size": 1}
         for name, low in least.items():
-            if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < low:
-                raise InputError(f"{name}={getattr(self, name)!r}: wanted a whole number, {low} or more")
+            whole(name, getattr(self, name), low)
         for name in ("contamination", "tail", "gamma"):
             if not 0 <= getattr(self, name) <= 1 or (name == "contamination" and self.contamination == 1):
                 raise InputError(f"{name}={getattr(self, name)!r}: wanted a share from 0 to 1 (contamination: below 1)")

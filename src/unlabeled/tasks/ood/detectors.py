@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unlabeled.errors import InputError
+from unlabeled.parts.checks import whole
 from unlabeled.parts.labels import classes_of
 from unlabeled.parts.neighbours import neighbours
 from unlabeled.vectors import VectorEstimator
@@ -90,8 +91,7 @@ class KNNDistance(VectorEstimator):
     k: int = 50
 
     def fit(self, Z: Any, y: Any = None) -> Self:
-        if not isinstance(self.k, int | np.integer) or self.k < 1:
-            raise InputError(f"k={self.k!r}: wanted a whole number of 1 or more")
+        whole("k", self.k)
         self.reference_ = self._vectors(Z, reset=True)
         return self
 

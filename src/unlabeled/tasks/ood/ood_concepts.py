@@ -15,6 +15,7 @@ from torch import Tensor
 from unlabeled.errors import InputError
 from unlabeled.parts.assign import kmeans
 from unlabeled.parts.attribution import shapley
+from unlabeled.parts.checks import one_of, whole
 from unlabeled.parts.concepts import ConceptBasis, completeness, masked_shares
 from unlabeled.parts.heads import mlp
 from unlabeled.parts.labels import known
@@ -264,13 +265,9 @@ class OODConcepts(Headed, VectorClassifier):
         return tags
 
     def _check(self) -> None:
-        if self.detector not in DETECTORS:
-            raise InputError(f"detector={self.detector!r}: wanted {', '.join(DETECTORS)}")
-        if self.concepts not in ("learned", "random", "kmeans"):
-            raise InputError(f"concepts={self.concepts!r}: wanted learned, random or kmeans")
+        one_of("detector", self.detector, DETECTORS), one_of("concepts", self.concepts, ("learned", "random", "kmeans"))
         for name in ("m", "hidden", "epochs", "batch_size"):
-            if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)!r}: wanted a whole number of 1 or more")
+            whole(name, getattr(self, name))
 
 
 def scatter_ratio(u: Tensor, like: Tensor, ridge: float = 1e-3) -> Tensor:

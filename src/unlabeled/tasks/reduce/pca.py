@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from unlabeled.errors import InputError
+from unlabeled.parts.checks import whole
 from unlabeled.vectors import VectorTransformer
 
 
@@ -29,9 +29,7 @@ class PCA(VectorTransformer):
         from sklearn.decomposition import PCA as Components
 
         Z = self._vectors(Z, reset=True, least=2)
-        if not isinstance(self.dim, int | np.integer) or self.dim < 1:
-            raise InputError(f"dim={self.dim!r}: wanted a whole number of 1 or more")
-        dim = int(min(self.dim, *Z.shape))
+        dim = min(whole("dim", self.dim), *Z.shape)
         found = Components(dim, random_state=self.seed).fit(Z)
         self.mean_, self.components_ = found.mean_.astype(np.float32), found.components_.astype(np.float32)
         self.explained_variance_ratio_ = found.explained_variance_ratio_.astype(np.float32)

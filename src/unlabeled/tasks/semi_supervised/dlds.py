@@ -18,6 +18,7 @@ from unlabeled.parts.checks import number, whole
 from unlabeled.parts.labels import NO_LABEL
 from unlabeled.parts.neighbours import neighbours
 from unlabeled.parts.paths import density_coordinates
+from unlabeled.parts.scale import column_scale
 from unlabeled.vectors import VectorClassifier
 
 STAGES = 10  # in which the weight of the unlabelled rows doubles up to what it is
@@ -191,8 +192,7 @@ class DeepLDS(VectorClassifier):
         for width in self.embed if self.embed else (0,):
             whole("embed", width)
         Z, codes = self._labelled(Z, y, least=2)
-        self.mean_, spread = Z.mean(axis=0), Z.std(axis=0)
-        self.spread_ = np.where(spread > 1e-6 * np.abs(self.mean_), spread, 0).astype(np.float32)
+        self.mean_, self.spread_ = column_scale(Z)
         X, known = self._standard(Z), codes != NO_LABEL
         said, weight = codes.copy(), known.astype(np.float32)
         start = self._pretrained(X)
@@ -219,7 +219,7 @@ class DeepLDS(VectorClassifier):
         return LDS(**shared).fit(z, y).transduction_scores_
 
     def _standard(self, Z: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.divide(Z - self.mean_, self.spread_, out=np.zeros_like(Z), where=self.spread_ > 0))
+        return torch.from_numpy(((Z - self.mean_) / self.spread_).astype(np.float32))
 
     def _network(self) -> nn.Sequential:
         widths = [len(self.mean_), *self.embed]

@@ -20,6 +20,7 @@ from unlabeled.methods.frozen import Frozen
 from unlabeled.parts.assign import check_vectors
 from unlabeled.parts.checks import number, whole
 from unlabeled.parts.paragraph_vectors import ParagraphVectors, Vectors
+from unlabeled.parts.scale import unit
 from unlabeled.saving import load_model
 from unlabeled.tasks.cluster import TOKEN
 from unlabeled.vectors import VectorEstimator
@@ -69,11 +70,11 @@ class Lbl2Vec(VectorEstimator):
         check_is_fitted(self, "doc_vectors_")
         self.set_params(**changed)._check()
         self.labels_ = [str(label) for label in self.keywords or {}]
-        D, found = _unit(self.doc_vectors_), []
+        D, found = unit(self.doc_vectors_), []
         self.members_, keyword_vectors = [], []
         for label, words in (self.keywords or {}).items():
-            keyword_vectors.append(_unit(self._of_words(str(label), words)).mean(axis=0))
-            near = D @ _unit(keyword_vectors[-1][None])[0]
+            keyword_vectors.append(unit(self._of_words(str(label), words)).mean(axis=0))
+            near = D @ unit(keyword_vectors[-1][None])[0]
             rows = self._candidates(D, near)
             found.append(self.doc_vectors_[rows].mean(axis=0))
             self.members_.append(len(rows))
@@ -84,7 +85,7 @@ class Lbl2Vec(VectorEstimator):
         """Cosine of each document (of those fitted, without docs) with each topic, float32 [n, topics]."""
         check_is_fitted(self)
         Z = self.doc_vectors_ if docs is None else self.transform(docs)
-        return _unit(Z) @ _unit(self.label_vectors_).T
+        return unit(Z) @ unit(self.label_vectors_).T
 
     def predict(self, docs: Sequence[str] | None = None) -> np.ndarray:
         """The topic of each document, str [n]. How sure that is: `decision_function`."""
@@ -203,11 +204,6 @@ class Lbl2Vec(VectorEstimator):
 
 def _words(text: str) -> list[str]:
     return TOKEN.findall(text.lower())
-
-
-def _unit(X: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(X, axis=-1, keepdims=True)
-    return X / np.where(length > 0, length, 1)
 
 
 __all__ = ["Lbl2Vec"]

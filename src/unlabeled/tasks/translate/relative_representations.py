@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from unlabeled.errors import InputError
 from unlabeled.parts.assign import kmeans
-from unlabeled.parts.late_interaction import unit
+from unlabeled.parts.scale import unit
 from unlabeled.vectors import VectorTransformer
 
 
