@@ -205,10 +205,10 @@ def test_pairs_that_are_merely_close_are_no_near_duplicates():
 
 
 def test_neighbours_of_many_equal_rows_are_others_of_them():
-    from unlabeled.tasks.duplicates import neighbours
+    from unlabeled.parts.neighbours import neighbours
 
-    cosine, rows = neighbours(np.tile(np.float32([0.6, 0.8]), (40, 1)), 5)
-    assert cosine.shape == rows.shape == (40, 5) and cosine == pytest.approx(1)
+    found = neighbours(np.tile(np.float32([0.6, 0.8]), (40, 1)), 5)
+    assert found.distances.shape == found.rows.shape == (40, 5) and 1 - found.distances == pytest.approx(1)
 
 
 def test_when_every_item_has_a_twin_all_twins_are_found():

@@ -59,18 +59,14 @@ def add(command: Callable[[str, Any, str], argparse.ArgumentParser], settings: C
     compare.add_argument("--json", action="store_true")
 
 
-def _shown(function: Callable[[argparse.Namespace, dict[str, Any]], None]) -> Callable[[str, argparse.Namespace, dict[str, Any]], None]:
-    """Print the result as JSON if that is asked for, else as the function does, then say which columns were written."""
-
-    def show(columns: str, options: argparse.Namespace, result: dict[str, Any]) -> None:
-        if options.json:
-            print(json.dumps(result, ensure_ascii=False, indent=1))
-            return
-        function(options, result)
-        if columns:
-            print(f"written to the run's columns: {columns}")
-
-    return show
+def _print(options: argparse.Namespace, result: dict[str, Any], show: Callable[[dict[str, Any]], None], columns: str = "") -> None:
+    """The result as JSON if that is asked for, else as `show` prints it, and then which columns were written."""
+    if options.json:
+        print(json.dumps(result, ensure_ascii=False, indent=1))
+        return
+    show(result)
+    if columns:
+        print(f"written to the run's columns: {columns}")
 
 
 def _open(options: argparse.Namespace) -> Any:
@@ -82,7 +78,7 @@ def _open(options: argparse.Namespace) -> Any:
 def _reduce(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
-    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    def show(result: dict[str, Any]) -> None:
         if "begins_with" in result:
             print(f"the order begins with {', '.join(result['begins_with'])}")
             return
@@ -92,7 +88,7 @@ def _reduce(options: argparse.Namespace) -> None:
             print(f"run: {result['run']}")
 
     result = jobs.reduce(_open(options), options.method, options.dim, options.out, options.seed)
-    _shown(show)(", ".join(result.get("columns", [])), options, result)
+    _print(options, result, show, ", ".join(result.get("columns", [])))
 
 
 def _curate(options: argparse.Namespace) -> None:
@@ -100,7 +96,7 @@ def _curate(options: argparse.Namespace) -> None:
 
     from unlabeled import jobs
 
-    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    def show(result: dict[str, Any]) -> None:
         clusters = result["levels"][-1]
         print(f"{result['chosen']:,} of {result['of']:,} items; how evenly they lie over {clusters} clusters (1: all have as many):")
         print(f"{result['evenness']:.3f}, of as many drawn at random {result['evenness_at_random']:.3f}")
@@ -112,13 +108,13 @@ def _curate(options: argparse.Namespace) -> None:
     result = jobs.curate(_open(options), options.n, levels, options.seed)
     if options.output:
         Path(options.output).write_text("".join(f"{name}\n" for name in result["ids"]), encoding="utf-8")
-    _shown(show)("curated, curation_cluster", options, result)
+    _print(options, result, show, "curated, curation_cluster")
 
 
 def _classify(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
-    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    def show(result: dict[str, Any]) -> None:
         print(f"{result['labels']:,} labels, {result['items']:,} items, {len(result['classes'])} classes")
         said = result["accuracy"]
         if said:
@@ -140,57 +136,57 @@ def _classify(options: argparse.Namespace) -> None:
         seed=options.seed,
         settings=options.settings(options.set),
     )
-    _shown(show)("predicted, confidence", options, result)
+    _print(options, result, show, "predicted, confidence")
 
 
 def _suspects(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
-    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    def show(result: dict[str, Any]) -> None:
         print(f"{result['suspects']:,} of {result['labels']:,} labels are probably wrong (about {result['share_wrong']:.1%} of all are)")
         for item in result["items"]:
             print(f"{item['score']:.3f}  {item['id']}  labelled {item['label']}, likely {item['likely']}")
 
     result = jobs.suspects(_open(options), options.labels, column=options.column, m=options.m, seed=options.seed)
-    _shown(show)("suspect, suspect_score, suspected_class", options, result)
+    _print(options, result, show, "suspect, suspect_score, suspected_class")
 
 
 def _duplicates(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
-    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    def show(result: dict[str, Any]) -> None:
         print(f"{len(result['groups']):,} groups of near-duplicates: {result['extra']:,} of {result['items']:,} items are extra")
         for group in result["groups"][:20]:
             print(f"{group['similarity']:.3f}  {', '.join(group['ids'][:5])}{' ...' if len(group['ids']) > 5 else ''}")
 
-    _shown(show)("duplicate, duplicate_group", options, jobs.duplicates(_open(options), options.threshold, options.seed))
+    _print(options, jobs.duplicates(_open(options), options.threshold, options.seed), show, "duplicate, duplicate_group")
 
 
 def _outliers(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
-    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    def show(result: dict[str, Any]) -> None:
         for item in result["items"]:
             print(f"{item['score']:.3f}  {item['id']}")
 
-    _shown(show)("outlier_score", options, jobs.outliers(_open(options), options.m, options.seed))
+    _print(options, jobs.outliers(_open(options), options.m, options.seed), show, "outlier_score")
 
 
 def _concepts(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
-    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    def show(result: dict[str, Any]) -> None:
         for entry in result["concepts"]:
             name = f"  {entry['name']}" if entry.get("name") else ""
             print(f"{entry['concept']:>4}  {entry['importance']:.3f}  {entry['items']:>7,}{name}  ({', '.join(entry['examples'][:3])})")
 
-    _shown(show)("concept, concept_score", options, jobs.concepts(_open(options), options.k, options.seed))
+    _print(options, jobs.concepts(_open(options), options.k, options.seed), show, "concept, concept_score")
 
 
 def _compare(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
-    def show(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    def show(result: dict[str, Any]) -> None:
         width = max(len(entry["name"]) for entry in result["each"])
         measures = [name for name in ("knn", "linear") if name in result["each"][0]]
         heads = "".join(f"{measure:>16}" for measure in measures)
@@ -205,4 +201,4 @@ def _compare(options: argparse.Namespace) -> None:
         if measures:
             print(f"probes: mean ± standard deviation over 5 folds (seed {options.seed})")
 
-    _shown(show)("", options, jobs.compare(options.sources, options.labels, column=options.column, k=options.k, seed=options.seed))
+    _print(options, jobs.compare(options.sources, options.labels, column=options.column, k=options.k, seed=options.seed), show)

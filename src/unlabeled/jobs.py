@@ -5,6 +5,7 @@ Columns are what search, the page and an export can use. Every function gives a 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,7 @@ def compare(
     if len(sources) < 2:
         raise InputError(f"{len(sources)} run to compare: wanted two or more")
     opened = [one if isinstance(one, Run) else _vectors_of(one) if str(one).endswith(".npy") else open(one) for one in sources]
-    names = _distinct([str(one.path) if isinstance(one, Run) else str(one) for one in (s if isinstance(s, Run) else s for s in sources)])
+    names = _distinct([str(one.path if isinstance(one, Run) else one) for one in sources])
     runs = [one for one in opened if isinstance(one, Run)]
     shared = sorted(set.intersection(*(set(one.ids) for one in runs)), key=runs[0].row_of) if runs else []
     if runs and not shared:
@@ -308,13 +309,17 @@ def _reduced_run(run: Run, reduction: Any, reduced: np.ndarray, folder: Path, wh
     columns = {name: run.column(name) for name in run.columns if name not in ("x", "y")}  # the map is of the old vectors
     items = Items(items.kind, items.take(np.arange(len(items))), list(run.ids), columns=columns)
     config: dict[str, Any] = {"class": "import_vectors", "why": why}
-    if (run.path / "model.safetensors").exists():
-        model = Reduced(run.model, reduction)
-        folder.mkdir(parents=True)
-        write_json(folder / "config.json", {"format": 1, "state": "training"})
-        model.save(folder, **read_config(folder))
-        config |= model.description()
-    return Run.create(folder, items, reduced, config=config, finish=True)  # type: ignore[return-value]
+    try:
+        if (run.path / "model.safetensors").exists():
+            model = Reduced(run.model, reduction)
+            folder.mkdir(parents=True)
+            write_json(folder / "config.json", {"format": 1, "state": "training"})
+            model.save(folder, **read_config(folder))
+            config |= model.description()
+        return Run.create(folder, items, reduced, config=config, finish=True)  # type: ignore[return-value]
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # it wasn't there before
+        raise
 
 
 def _vectors_of(path: str | Path) -> np.ndarray:

@@ -10,6 +10,7 @@ from unlabeled.data.storage import gather
 from unlabeled.errors import InputError
 from unlabeled.evaluate.labelfree import _directions, draw
 from unlabeled.parts.assign import blocks, check_vectors
+from unlabeled.parts.neighbours import neighbours
 
 FITTED = 5_000  # items that the map is fitted on; the others are placed among them
 PERPLEXITY, NEIGHBOURS = 30, 90
@@ -67,14 +68,8 @@ def neighbours_kept(Z: Any, positions: Any, k: int = 10, seed: int = 0) -> float
 
 def _nearest(X: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Distances and rows [n, k] of the k nearest other rows of each row of X [n, d]."""
-    import faiss
-
-    index: Any = faiss.IndexFlatL2(X.shape[1])
-    index.add(np.ascontiguousarray(X, dtype=np.float32))
-    squared, rows = index.search(np.ascontiguousarray(X, dtype=np.float32), k + 1)
-    own = rows == np.arange(len(X))[:, None]
-    own[~own.any(axis=1), -1] = True  # many identical rows: it isn't among the found ones
-    return np.sqrt(np.maximum(squared[~own].reshape(-1, k), 0)), rows[~own].reshape(-1, k)
+    found = neighbours(X, k, metric="euclidean")
+    return found.distances, found.rows
 
 
 def _fit(X: np.ndarray, seed: int) -> np.ndarray:

@@ -141,7 +141,7 @@ class Lab:
 
     def remember_vectors(self, learner: Any, X: Any) -> np.ndarray:
         """What an estimator that learns nothing makes of the items, computed once."""
-        with self._entry("vectors", [learner, X]) as folder:
+        with self._entry("vectors", [learner, X, self._code(learner)]) as folder:
             path = folder / "vectors.npy"
             if not path.exists():
                 np.save(folder / "partial.npy", clone(learner).fit(X).transform(X))

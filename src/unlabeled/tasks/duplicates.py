@@ -31,6 +31,7 @@ def near_duplicates(Z: Any, threshold: float | None = None, k: int = 10, seed: i
     from scipy.sparse.csgraph import connected_components
 
     from unlabeled.parts.assign import check_vectors
+    from unlabeled.parts.neighbours import neighbours
     from unlabeled.representation.index import unit
 
     Z = np.ascontiguousarray(check_vectors(Z), dtype=np.float32)
@@ -43,7 +44,8 @@ def near_duplicates(Z: Any, threshold: float | None = None, k: int = 10, seed: i
     n = len(X)
     links = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     if n > 1:
-        cosine, near = neighbours(X, min(k, n - 1), seed)
+        nearest = neighbours(X, k, exact=n <= EXACT, seed=seed)
+        cosine, near = 1 - nearest.distances, nearest.rows
         limit = _fitted(np.sqrt(np.maximum(2 - 2 * cosine, 0))) if threshold is None else threshold
         row, place = np.nonzero((cosine >= limit) & (near >= 0))
         links = row, near[row, place], np.clip(cosine[row, place], -1, 1)
@@ -61,25 +63,6 @@ def _equal_rows(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Row of each different vector [m], and for each row which of them it is [n]."""
     packed = (Z + 0.0).view(np.dtype((np.void, Z.shape[1] * Z.itemsize))).ravel()  # + 0.0: no negative zeros
     return np.unique(packed, return_index=True, return_inverse=True)[1:]
-
-
-def neighbours(X: np.ndarray, k: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest other rows of each row of X [n, d] (unit vectors): cosines and rows [n, k], nearest first; -1 where there are fewer."""
-    import faiss
-
-    n, d = X.shape
-    if n <= EXACT:
-        index: Any = faiss.IndexFlatIP(d)
-    else:
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, int(2 * n**0.5), faiss.METRIC_INNER_PRODUCT)
-        index.nprobe, index.cp.niter, index.cp.seed = 8, 10, seed
-        index.train(X[np.sort(np.random.default_rng(seed).permutation(n)[:EXACT])])
-    index.add(X)
-    cosine, rows = index.search(X, k + 1)
-    # Drop the row itself. Where many rows tie with it, it may not be among the found ones: then the last goes.
-    own = rows == np.arange(n)[:, None]
-    own[~own.any(axis=1), -1] = True
-    return cosine[~own].reshape(n, k), rows[~own].reshape(n, k)
 
 
 def _fitted(distance: np.ndarray) -> float:
