@@ -78,6 +78,35 @@ def test_a_curated_subset_has_the_size_that_was_asked_for_and_is_more_even_than_
     assert found["evenness"] >= found["evenness_at_random"]
 
 
+@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
+def test_the_graph_in_a_file_joins_each_item_with_its_nearest_by_brute_force(run, tmp_path, ending):
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    found = jobs.graph(run, tmp_path / f"graph.{ending}", k=3)
+    options = pyarrow.csv.ParseOptions(delimiter="\t" if ending == "tsv" else ",")
+    parquet = ending == "parquet"
+    table = pyarrow.parquet.read_table(found["file"]) if parquet else pyarrow.csv.read_csv(found["file"], parse_options=options)
+    ends = [frozenset(pair) for pair in zip(table["source"].to_pylist(), table["target"].to_pylist(), strict=True)]
+    weight = dict(zip(ends, table["weight"].to_pylist(), strict=True))
+    Z = np.asarray(run.vectors) - run.center
+    cosine = Z @ Z.T / np.outer(np.linalg.norm(Z, axis=1), np.linalg.norm(Z, axis=1))
+    np.fill_diagonal(cosine, -2)
+    assert set(ends) == {frozenset((f"d{i}", f"d{j}")) for i, near in enumerate(np.argsort(-cosine)[:, :3]) for j in near}
+    assert len(table) == found["edges"] == len(weight)
+    assert weight[frozenset(("d0", f"d{cosine[0].argmax()}"))] == pytest.approx(cosine[0].max(), abs=1e-5)
+
+
+def test_the_graph_as_a_matrix_is_symmetric_and_a_mutual_one_has_no_item_with_more_than_k_edges(run, tmp_path):
+    from scipy.sparse import load_npz
+
+    found = jobs.graph(run, tmp_path / "graph.npz", k=4, mutual=True, weight="one")
+    matrix = load_npz(found["file"])
+    assert (matrix != matrix.T).nnz == 0 and np.diff(matrix.tocsr().indptr).max() == found["most_edges"] <= 4
+    with pytest.raises(InputError, match=r"wanted a name that ends in"):
+        jobs.graph(run, tmp_path / "graph.xyz")
+
+
 def test_concepts_are_listed_with_their_items(run):
     found = jobs.concepts(run, k=8)["concepts"]
     assert len(found) == 8 and sum(entry["items"] for entry in found) == N

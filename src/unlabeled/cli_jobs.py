@@ -1,4 +1,4 @@
-"""The commands that work on a finished run: reduce, curate, classify, suspects, duplicates, outliers, concepts, compare."""
+"""The commands that work on a finished run: reduce, curate, classify, suspects, duplicates, outliers, graph, concepts, compare."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ def add(command: Callable[[str, Any, str], argparse.ArgumentParser], settings: C
 
     outliers = job("outliers", _outliers, "the oddest items")
     outliers.add_argument("-m", type=int, default=20, help="how many to show (default: 20)")
+
+    graph = job("graph", _graph, "the graph of nearest neighbours, as a file")
+    graph.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help=".csv, .tsv, .parquet (source, target, weight) or .npz (SciPy)"
+    )
+    graph.add_argument("-k", type=int, default=15, help="nearest neighbours of each item (default: 15)")
+    graph.add_argument("--mutual", action="store_true", help="an edge only where each is among the other's neighbours")
+    graph.add_argument("--weight", default="similarity", help="similarity (default), distance or one")
 
     concepts = job("concepts", _concepts, "the directions that the vectors are made of, and their typical items")
     concepts.add_argument("-k", type=int, default=20, help="how many (default: 20)")
@@ -170,6 +178,18 @@ def _outliers(options: argparse.Namespace) -> None:
             print(f"{item['score']:.3f}  {item['id']}")
 
     _print(options, jobs.outliers(_open(options), options.m, options.seed), show, "outlier_score")
+
+
+def _graph(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+
+    def show(result: dict[str, Any]) -> None:
+        alone = f", {result['without_an_edge']:,} items have none" if result["without_an_edge"] else ""
+        print(f"{result['items']:,} items, {result['edges']:,} edges, {result['components']:,} connected parts{alone}")
+        print(f"the most an item has: {result['most_edges']:,}; written to {result['file']}")
+
+    made = jobs.graph(_open(options), options.output, options.k, mutual=options.mutual, weight=options.weight, seed=options.seed)
+    _print(options, made, show)
 
 
 def _concepts(options: argparse.Namespace) -> None:

@@ -151,6 +151,36 @@ def suspects(run: Run, labels: Any, *, column: str | None = None, m: int = 20, s
     }
 
 
+def graph(run: Run, path: str | Path, k: int = 15, *, mutual: bool = False, weight: str = "similarity", seed: int = 0) -> dict[str, Any]:
+    """The graph of each item's k nearest neighbours, written to a file, for graph tools and graph methods.
+
+    .csv, .tsv or .parquet: an edge a row, `source`, `target` (ids) and `weight`, each edge once; .npz: the symmetric matrix
+    [n, n] as `scipy.sparse.load_npz` reads it, in the order of the run's ids. mutual, weight: see `parts.neighbours.knn_graph`.
+    """
+    from scipy import sparse
+
+    from unlabeled.parts.neighbours import knn_graph
+
+    path = Path(path)
+    if path.suffix not in (".npz", ".csv", ".tsv", ".parquet"):
+        raise InputError(f"{path.name!r}: wanted a name that ends in .csv, .tsv, .parquet or .npz")
+    joined = knn_graph(np.asarray(run.vectors) - run.center, k, mutual=mutual, weight=weight, seed=seed)
+    edges = sparse.triu(joined, format="coo")
+    if path.suffix == ".npz":
+        sparse.save_npz(path, joined)
+    else:
+        _write_edges(path, run.ids, edges)
+    parts, size = sparse.csgraph.connected_components(joined, directed=False)[0], np.diff(joined.indptr)
+    return {
+        "items": len(run),
+        "edges": int(edges.nnz),
+        "components": int(parts),
+        "without_an_edge": int((size == 0).sum()),
+        "most_edges": int(size.max()),
+        "file": str(path),
+    }
+
+
 def concepts(run: Run, k: int = 20, seed: int = 0) -> dict[str, Any]:
     """Directions that the vectors are made of, most important first. Columns: `concept` (the strongest) and `concept_score`."""
     from unlabeled.tasks.concepts.directions import concepts as find
@@ -320,6 +350,21 @@ def _reduced_run(run: Run, reduction: Any, reduced: np.ndarray, folder: Path, wh
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)  # it wasn't there before
         raise
+
+
+def _write_edges(path: Path, ids: Sequence[str], edges: Any) -> None:
+    import pyarrow as pa
+
+    names = pa.array(list(ids), pa.string())
+    table = pa.table({"source": names.take(pa.array(edges.row)), "target": names.take(pa.array(edges.col)), "weight": edges.data})
+    if path.suffix == ".parquet":
+        from pyarrow.parquet import write_table
+
+        write_table(table, path)
+    else:
+        from pyarrow.csv import WriteOptions, write_csv
+
+        write_csv(table, path, WriteOptions(delimiter="," if path.suffix == ".csv" else "\t"))
 
 
 def _vectors_of(path: str | Path) -> np.ndarray:
