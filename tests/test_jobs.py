@@ -53,7 +53,7 @@ def test_outliers_score_every_item_and_the_planted_one_is_first(digits, tmp_path
 
 @pytest.mark.parametrize("method", list(jobs.CLASSIFIERS))
 def test_a_few_labels_class_all_items_and_the_accuracy_told_is_about_the_true_one(run, digits, some, method):
-    settings = {"sea": {"epochs": 30}, "dlds": {"rounds": 1}}.get(method)
+    settings = {"sea": {"epochs": 30}, "dlds": {"rounds": 1, "pretrain": 0, "steps": 100}}.get(method)
     found = jobs.classify(run, some, method=method, folds=2 if method == "dlds" else 3, settings=settings)
     right = again(run).column("predicted") == digits.target[:N].astype(str)
     unseen = np.array(some) == -1
@@ -196,3 +196,9 @@ def test_an_unknown_classifier_or_setting_is_refused_with_those_that_there_are(r
         jobs.classify(run, some, method="magic")
     with pytest.raises(InputError, match="seed"):
         jobs.classify(run, some, settings={"magic": 1})
+
+
+def test_progress_counts_every_classifier_that_is_fitted(run, some):
+    seen = []
+    found = jobs.classify(run, some, method="mean", folds=3, progress=lambda done, total: seen.append((done, total)))
+    assert found["accuracy"]["folds"] == 3 and seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]

@@ -121,6 +121,7 @@ def _curate(options: argparse.Namespace) -> None:
 
 def _classify(options: argparse.Namespace) -> None:
     from unlabeled import jobs
+    from unlabeled.progress import Screen
 
     def show(result: dict[str, Any]) -> None:
         print(f"{result['labels']:,} labels, {result['items']:,} items, {len(result['classes'])} classes")
@@ -136,14 +137,16 @@ def _classify(options: argparse.Namespace) -> None:
             print(f"{count:>9,}  {name}")
         print(f"least sure of: {', '.join(result['unsure'][:5])}")
 
-    result = jobs.classify(
-        _open(options),
-        options.labels,
-        column=options.column,
-        method=options.method,
-        seed=options.seed,
-        settings=options.settings(options.set),
-    )
+    with Screen() as screen:
+        result = jobs.classify(
+            _open(options),
+            options.labels,
+            column=options.column,
+            method=options.method,
+            seed=options.seed,
+            settings=options.settings(options.set),
+            progress=screen.classifying,
+        )
     _print(options, result, show, "predicted, confidence")
 
 

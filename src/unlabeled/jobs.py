@@ -6,7 +6,7 @@ Columns are what search, the page and an export can use. Every function gives a 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,21 @@ def curate(run: Run, n: int, levels: Sequence[int] | None = None, seed: int = 0)
 
 
 def classify(
-    run: Run, labels: Any, *, column: str | None = None, method: str = "probe", folds: int = 5, seed: int = 0, settings: Any = None
+    run: Run,
+    labels: Any,
+    *,
+    column: str | None = None,
+    method: str = "probe",
+    folds: int = 5,
+    seed: int = 0,
+    settings: Any = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Classes for all items from the labels of some. Columns: `predicted` and `confidence` (the probability of that class).
 
     labels: one for each item (-1, "" or None: no label), a file (see `labels_of`), or the name of one of the run's columns.
-    The accuracy is that of labelled items that the classifier had not seen, over `folds` parts of them.
+    The accuracy is that of labelled items that the classifier had not seen, over `folds` parts of them. progress: called with
+    (done, total) of the classifiers to be fitted, one a fold and the last.
     """
     from importlib import import_module
 
@@ -105,13 +114,17 @@ def classify(
     size = np.bincount(codes, minlength=2)
     if size.min() >= 2 and len(size) > 1:
         fold_of = _folds(codes, min(folds, int(size.max())), seed)
-        for fold in range(int(fold_of.max()) + 1):
+        folds = int(fold_of.max()) + 1
+        for fold in range(folds):
+            progress(fold, folds + 1)
             part = y.copy()
             part[rows[fold_of == fold]] = ""
             if len(np.unique(part[part != ""])) > 1 and (fold_of == fold).any():
                 fitted = clone(model).fit(Z, part)
                 scores.append(float((fitted.predict(Z[rows[fold_of == fold]]) == y[rows[fold_of == fold]]).mean()))
+    progress(folds, folds + 1)
     fitted = model.fit(Z, y)
+    progress(folds + 1, folds + 1)
     probability = fitted.predict_proba(Z)
     predicted = fitted.classes_[probability.argmax(axis=1)]
     run.set_columns(predicted=[str(one) for one in predicted], confidence=probability.max(axis=1).astype(np.float32))

@@ -59,7 +59,9 @@ def others(name: str, lab: Lab, model: Classifier, rng: np.random.Generator, n: 
     shape = np.shape(lab.X)
     x = F.interpolate(x, size=shape[1:3], mode="bilinear", align_corners=False)
     x = x.expand(-1, 3, -1, -1) if len(shape) == 4 and shape[3] == 3 and x.shape[1] == 1 else x
-    x = x.mean(dim=1, keepdim=True) if (len(shape) == 3 or shape[3] == 1) and x.shape[1] > 1 else x
+    if len(shape) == 3 or shape[3] == 1:
+        x = x.mean(dim=1, keepdim=True)
+        x = 1 - x if (x.mean() > 0.5) != (np.mean(lab.X) > 127) else x  # light on dark where this set's are
     return model.maps((x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 

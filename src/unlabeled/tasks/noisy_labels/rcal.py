@@ -95,27 +95,27 @@ class RCAL(VectorClassifier):
         optimizer = torch.optim.AdamW(w.values(), lr=self.lr, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         x, target = torch.from_numpy(X), F.one_hot(torch.from_numpy(labels), K).float()
-        missing = torch.from_numpy(np.bincount(labels, minlength=K).max() - np.bincount(labels, minlength=K)).float()
-        per_row = float(missing.sum()) / n if self.sampling else 0.0
+        sizes = torch.from_numpy(np.bincount(labels, minlength=K))
+        missing = (sizes.max() - sizes) if self.sampling else torch.zeros_like(sizes)
+        drawn_of, features = torch.arange(K).repeat_interleave(missing), torch.empty(0, d)
         mixes = np.random.default_rng(self.seed)
         for epoch in range(self.epochs):
-            if per_row and (epoch == 0 or (not self.frozen and epoch % self.refresh == 0)):
-                with torch.no_grad():
-                    means, covariances = self._gaussians(_adapted(w, x).numpy(), labels, kept, K)
-                mu, root = torch.from_numpy(means), torch.linalg.cholesky(torch.from_numpy(covariances).double()).float()
-            for rows in torch.randperm(n, generator=draw).split(self.batch_size):
+            if len(drawn_of):
+                if epoch == 0 or (not self.frozen and epoch % self.refresh == 0):
+                    with torch.no_grad():
+                        means, covariances = self._gaussians(_adapted(w, x).numpy(), labels, kept, K)
+                    mu, root = torch.from_numpy(means), torch.linalg.cholesky(torch.from_numpy(covariances).double()).float()
+                noise = torch.randn(len(drawn_of), d, generator=draw).split(missing.tolist())
+                features = mu[drawn_of] + torch.cat([one @ root[c].T for c, one in enumerate(noise)])
+            batches = torch.randperm(n, generator=draw).split(self.batch_size)
+            for rows, fresh in zip(batches, torch.randperm(len(drawn_of), generator=draw).tensor_split(len(batches)), strict=True):
                 share = mixes.beta(self.alpha, self.alpha) if self.alpha else 1.0
                 other = rows[torch.randperm(len(rows), generator=draw)]
                 mixed = _adapted(w, share * x[rows] + (1 - share) * x[other])
                 loss = F.cross_entropy(mixed @ w["head"] + w["bias"], share * target[rows] + (1 - share) * target[other]) * len(rows)
-                drawn = round(per_row * len(rows))
+                drawn = len(fresh)
                 if drawn:
-                    chosen = torch.multinomial(missing, drawn, replacement=True, generator=draw)
-                    noise = torch.randn(drawn, d, generator=draw)
-                    features = torch.empty(drawn, d)
-                    for c in chosen.unique():
-                        features[chosen == c] = mu[c] + noise[chosen == c] @ root[c].T
-                    loss = loss + F.cross_entropy(features @ w["head"] + w["bias"], chosen) * drawn
+                    loss = loss + F.cross_entropy(features[fresh] @ w["head"] + w["bias"], drawn_of[fresh]) * drawn
                 loss = loss / (len(rows) + drawn)
                 if not self.frozen:
                     loss = loss + self.beta * (_adapted(w, x[rows]) - x[rows]).square().mean()

@@ -24,7 +24,6 @@ from unlabeled.tasks.ood.detectors import Mahalanobis, energy, max_softmax, squa
 from unlabeled.vectors import VectorClassifier
 
 DETECTORS = ("energy", "msp", "mahalanobis")
-SHARPNESS = 1e3  # of the smooth maximum over places: above 100 it is the maximum
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ class OODConcepts(Headed, VectorClassifier):
             g = mlp(self.m, self.hidden, self.width_, norm=False)
         learned = [*g.parameters(), *([C] if C.requires_grad else [])]
         optimizer = torch.optim.Adam(learned, lr=self.lr)
-        spread = float(torch.cat([scores, more]).std().clamp(min=1e-6))
+        spread = float(torch.cat([scores, more]).std().clamp(min=1.0))
         for _ in range(self.epochs):
             extra = torch.randperm(len(more), generator=draw)
             for step, batch in enumerate(torch.randperm(len(v), generator=draw).split(self.batch_size)):
@@ -144,15 +143,14 @@ class OODConcepts(Headed, VectorClassifier):
                 known = own >= 0
                 loss = F.cross_entropy(self._logits(rebuilt[:n])[known], own[known]) if bool(known.any()) else C.new_zeros(())
                 near = cosine[:n].flatten(0, 1)
-                coherent = near.topk(min(10, len(near)), dim=0).values.mean()
+                coherent = near.T.topk(min(10, len(near))).values.mean()
                 alike = (C.T @ C - torch.eye(self.m)).sum() / max(self.m * (self.m - 1), 1)
                 off = (x[:n] - rebuilt[:n]).norm(dim=-1).mean() + (1 - F.cosine_similarity(x[:n], rebuilt[:n], dim=-1)).mean()
                 loss = loss + self.coherence * (alike - coherent) + self.reconstruction * off
                 if self.detection:
                     loss = loss + self.detection * ((self._scores(rebuilt) - s) / spread).square().mean()
                 if self.separation and C.requires_grad and other is not None:
-                    u = (SHARPNESS * cosine).logsumexp(dim=1) / SHARPNESS
-                    loss = loss - self.separation * scatter_ratio(u, s >= self.cut_)
+                    loss = loss - self.separation * scatter_ratio(strongest(cosine), s >= self.cut_)
                 for part, slope in zip(learned, torch.autograd.grad(loss, learned), strict=True):
                     part.grad = slope  # a head that is a network gets none
                 optimizer.step()
@@ -242,7 +240,7 @@ class OODConcepts(Headed, VectorClassifier):
         return hidden @ w["2_weight"].T + w["2_bias"]
 
     def _strongest(self, v: Tensor) -> Tensor:
-        return masked_shares(v, torch.from_numpy(self.concepts_), self.threshold)[1].amax(dim=1)
+        return strongest(masked_shares(v, torch.from_numpy(self.concepts_), self.threshold)[1])
 
     def _logits(self, v: Tensor) -> Tensor:
         return self.logits(v.reshape(len(v), *self.grid_, -1)) if self._head is not None else self.logits(v)
@@ -268,6 +266,11 @@ class OODConcepts(Headed, VectorClassifier):
         one_of("detector", self.detector, DETECTORS), one_of("concepts", self.concepts, ("learned", "random", "kmeans"))
         for name in ("m", "hidden", "epochs", "batch_size"):
             whole(name, getattr(self, name))
+
+
+def strongest(cosine: Tensor) -> Tensor:
+    """Of cosines [n, places, m] the one furthest from 0 in each item, [n, m]. The paper's smooth maximum, at its 1/1000, is this."""
+    return cosine.take_along_dim(cosine.abs().argmax(dim=1, keepdim=True), dim=1)[:, 0]
 
 
 def scatter_ratio(u: Tensor, like: Tensor, ridge: float = 1e-3) -> Tensor:
