@@ -411,6 +411,14 @@ def test_without_alignment_it_is_a_logistic_regression_on_directions(blobs):
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+def test_the_labelled_rows_stay_beside_the_moved_means(blobs):
+    X, y = blobs
+    support, queries = directions(X[::4]), directions(X[1::4])
+    moved = transported(np.stack([support[y[::4] == code].mean(axis=0) for code in range(5)]), queries, 1)
+    expected = LogisticRegression(max_iter=1000).fit(np.r_[moved, support], np.r_[np.arange(5), y[::4]]).predict_proba(queries)
+    np.testing.assert_allclose(FewShotClassifier().fit(X[::4], y[::4]).predict_proba(X[1::4]), expected, atol=1e-5)
+
+
 def test_alignment_helps_where_classes_have_as_many_queries_and_not_where_they_have_not(blobs):
     rng = np.random.default_rng(2)
     X = (rng.normal(size=(20, 1, 16)) + 1.3 * rng.normal(size=(20, 40, 16))).reshape(800, 16)
