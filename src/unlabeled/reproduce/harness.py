@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -224,6 +224,11 @@ class Lab:
             if isinstance(value, BaseEstimator) or is_dataclass(value):
                 codes |= fingerprint_of(type(value).__module__, type(value).__name__)
         return codes
+
+
+def averaged(tables: Sequence[Arms]) -> Arms:
+    """The mean of several tables with the same arms and metrics."""
+    return {arm: {metric: float(np.mean([one[arm][metric] for one in tables])) for metric in scores} for arm, scores in tables[0].items()}
 
 
 def cache_folder() -> Path:

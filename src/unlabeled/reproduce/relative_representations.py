@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from torch import nn
 from unlabeled.evaluate.space_similarity import space_similarity
 from unlabeled.methods.frozen import Frozen
 from unlabeled.parts.cooccurrence import cooccurrence, frequent_words, ppmi_vectors, skip_gram_vectors
-from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
+from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction, averaged
 from unlabeled.reproduce.sources import split
 from unlabeled.tasks.translate.relative_representations import RelativeProjection, RelativeRepresentation
 
 ANCHORS, WORDS, WIDTH = 300, 2000, 100
-BOTTLENECK, PARALLEL = 32, 128  # of the auto-encoders: numbers, and anchors
+NETS, BOTTLENECK, PARALLEL = 3, 32, 128  # auto-encoders of a kind, each with every other; their numbers, and anchors
 LABELLED = 1000  # texts that MiniLM reads to learn a classifier, and of half as many to test it
 FIRST = 40  # words that it reads of each
 
@@ -34,21 +35,25 @@ def load(source: str, seed: int, n_train: int | None, n_test: int | None) -> tup
 def run(lab: Lab) -> Arms:
     X, X_test = flat(lab)
     rng = np.random.default_rng(lab.seed)
-    anchors = X[rng.permutation(len(X))[:PARALLEL]]
-    nets = {kind: [train(X, a, seed=2 * lab.seed + i) for i in (0, 1)] for kind, a in (("absolute", None), ("relative", anchors))}
-    table = stitched_autoencoders(nets, X_test)
-    codes = [[encoded(net, part) for part in (X, X_test)] for net in nets["absolute"]]
+    table: Arms = {}
     if lab.data.kind == "text":
-        items = list(word_spaces(lab.X, lab.seed))
+        spaces = [word_spaces(lab.X, lab.seed)]
         rows, held = (rng.permutation(len(part))[:n] for part, n in ((lab.X, LABELLED), (lab.X_test, LABELLED // 2)))
         read = [[" ".join(texts[i].split()[:FIRST]) for i in part] for texts, part in ((lab.X, rows), (lab.X_test, held))]
         known = [lab.remember_vectors(Frozen(encoder="minilm"), part) for part in read]
         other = [X[rows], X_test[held]]
     else:
-        items = [one[1] for one in codes]
-        known, other, rows, held = codes[0], codes[1], np.arange(len(X)), np.arange(len(X_test))
-    for name, scores in translated(items, lab.seed).items():
+        anchors = X[rng.permutation(len(X))[:PARALLEL]]
+        nets = {
+            kind: [train(X, a, seed=NETS * lab.seed + i) for i in range(NETS)] for kind, a in (("absolute", None), ("relative", anchors))
+        }
+        table = stitched_autoencoders(nets, X_test)
+        spaces = list(combinations([encoded(net, X_test) for net in nets["absolute"]], 2))
+        known, other = ([encoded(net, part) for part in (X, X_test)] for net in nets["absolute"][:2])
+        rows, held = np.arange(len(X)), np.arange(len(X_test))
+    for name, scores in averaged([translated(pair, lab.seed) for pair in spaces]).items():
         table.setdefault(name, {}).update(scores)
+    table["absolute, twenty times"] = {"mrr": 20 * table["absolute"]["mrr"]}
     for name, score in stitched_heads(known, other, lab.y[rows], lab.y_test[held], lab.seed).items():
         table.setdefault(name, {})["accuracy"] = score
     for name, scores in table.items():
@@ -70,7 +75,7 @@ def word_spaces(texts: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
     return ppmi_vectors(halves[0], WIDTH, seed), skip_gram_vectors(halves[1], WIDTH, seed=seed)
 
 
-def translated(spaces: list[np.ndarray], seed: int) -> Arms:
+def translated(spaces: tuple[np.ndarray, np.ndarray], seed: int) -> Arms:
     """How well an item's vector of one space finds it in the other; the anchors themselves are left out."""
     k = min(ANCHORS, len(spaces[0]) // 3)
     rows = np.random.default_rng(seed).permutation(len(spaces[0]))
@@ -92,7 +97,6 @@ def translated(spaces: list[np.ndarray], seed: int) -> Arms:
     found = {name: space_similarity(*(Z[rows[k:]] for Z in pair)) for name, pair in arms.items()}
     table = {name: {"mrr": one.mrr, "jaccard": one.jaccard, "cosine": one.cosine} for name, one in found.items()}
     table["chance"] = {"mrr": found["absolute"].chance}
-    table["relative"]["times absolute"] = found["relative"].mrr / found["absolute"].mrr
     return table
 
 
@@ -149,13 +153,13 @@ def encoded(net: Any, X: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def stitched_autoencoders(nets: dict[str, list[Any]], X: np.ndarray) -> Arms:
-    """Mean squared error of what the one's encoder and the other's decoder make of X; "own" of a net by itself. 1 is the variance."""
+    """Mean squared error of what one's encoder and another's decoder make of X; "own" of a net by itself. 1 is the variance."""
     table: Arms = {}
-    for kind, pair in nets.items():
-        data = torch.from_numpy(X)
-        error = [[float((b[1](a[0](data)) - data).square().mean()) for b in pair] for a in pair]
-        table[kind] = {"mse": (error[0][1] + error[1][0]) / 2, "own mse": (error[0][0] + error[1][1]) / 2}
-    table["relative"]["mse ratio"] = table["absolute"]["mse"] / table["relative"]["mse"]
+    data, own = torch.from_numpy(X), np.eye(NETS).astype(bool)
+    for kind, trained in nets.items():
+        error = np.array([[float((b[1](a[0](data)) - data).square().mean()) for b in trained] for a in trained])
+        table[kind] = {"mse": float(error[~own].mean()), "own mse": float(error[own].mean())}
+    table["relative, five times"] = {"mse": 5 * table["relative"]["mse"]}
     table["relative"]["off over own"] = table["relative"]["mse"] / table["relative"]["own mse"]
     return table
 
@@ -170,8 +174,8 @@ REPRODUCTION = Reproduction(
         Claim(
             "a relative vector finds its item in the other space twenty times as well as an absolute one",
             ours="relative",
-            than=20,
-            metric="times absolute",
+            than="absolute, twenty times",  # a ratio of the two would hang on how far by chance the lower one is from 0
+            metric="mrr",
         ),
         Claim(
             "with anchors that don't match nothing is found",
@@ -190,9 +194,10 @@ REPRODUCTION = Reproduction(
         ),
         Claim(
             "with the decoder of another auto-encoder the error is a fifth of that of absolute vectors",
-            ours="relative",
-            than=5,
-            metric="mse ratio",
+            ours="relative, five times",
+            than="absolute",
+            metric="mse",
+            lower=True,
             on="fashion_mnist",
         ),
         Claim(
