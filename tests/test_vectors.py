@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -93,6 +94,12 @@ class Centred(VectorTransformer):
 
     def transform(self, Z):
         return self._vectors(Z, reset=False) - self.mean_
+
+
+@pytest.mark.parametrize(("spoilt", "wanted"), [(csr_array, "sparse"), (lambda Z: Z * np.float32(1e30), "scale them")])
+def test_sparse_vectors_and_too_large_ones_are_refused_with_what_to_do(vectors, spoilt, wanted):
+    with pytest.raises(InputError, match=wanted):
+        Centred().fit(spoilt(vectors))
 
 
 @pytest.mark.filterwarnings("ignore:y holds -1 and 1 only")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,18 +17,25 @@ from unlabeled.errors import InputError
 from unlabeled.parts.labels import NO_LABEL, classes_of
 from unlabeled.saving import plain, read_config, write_json, write_tensors
 
+LARGEST = 1e18
+
 
 @dataclass(kw_only=True, eq=False)
 class VectorEstimator(BaseEstimator):
     """A keyword-only dataclass: its fields are the parameters, what `fit` learned ends in `_`. Bad input raises ValueError."""
 
     def _vectors(self, Z: Any, *, reset: bool, least: int = 1) -> np.ndarray:
-        """Z as contiguous float32 [n, d] without NaN or infinity. reset: this is `fit`, which fixes d."""
+        """Z as contiguous float32 [n, d] without NaN, infinity or what squares to it. reset: this is `fit`, which fixes d."""
         if not reset:
             check_is_fitted(self)
         if hasattr(Z, "detach"):
             Z = Z.detach().cpu().float().numpy()
-        return validate_data(self, Z, dtype=np.float32, order="C", reset=reset, ensure_min_samples=least)
+        if issparse(Z):
+            raise InputError("the vectors are sparse: give a dense array, Z.toarray(), or sklearn.decomposition.TruncatedSVD's")
+        Z = validate_data(self, Z, dtype=np.float32, order="C", reset=reset, ensure_min_samples=least)
+        if max(float(Z.max()), -float(Z.min())) > LARGEST:
+            raise InputError(f"the vectors hold values beyond {LARGEST:.0e}, whose squares are no float32: scale them")
+        return Z
 
     def save(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors: parameters, and what was learned (arrays, numbers, names and dicts of those)."""
