@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from unlabeled.evaluate.probes import clustering_scores
+from unlabeled.methods.contrastive.simclr import SimCLR
 from unlabeled.parts.assign import kmeans
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.tasks.cluster import directions
@@ -23,21 +24,32 @@ DRAWS = 200  # of shares; the first that can be inverted well is taken
 def run(lab: Lab) -> Arms:
     names, y = np.unique(np.concatenate([lab.y, lab.y_test]), return_inverse=True)
     order = np.random.default_rng(lab.seed).permutation(len(names))
+    vectors = split_directions(*embedded(lab)), split_directions(*lab.raw())
     table: Arms = {}
     for kind, classes in (("pairs", order[y] // (2 if len(names) > 3 else 1)), ("classes", order[y])):
-        for name, values in arms(lab, classes[: len(lab.y)], classes[len(lab.y) :], kind == "pairs").items():
+        for name, values in arms(lab, classes[: len(lab.y)], classes[len(lab.y) :], vectors, kind == "pairs").items():
             table.setdefault(name, {}).update({f"{metric} of {kind}": value for metric, value in values.items()})
             lab.say(f"{kind}, {name}: " + ", ".join(f"{metric} {value:.3f}" for metric, value in values.items()))
+    for scores in table.values():  # of both kinds together
+        if len(both := [value for metric, value in scores.items() if metric.startswith("accuracy of")]) == 2:
+            scores["accuracy"] = float(np.mean(both))
     return table
 
 
-def arms(lab: Lab, y: np.ndarray, y_test: np.ndarray, ablation: bool) -> Arms:
+def embedded(lab: Lab) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of SimCLR, of pictures; four times the usual items here, each shown a quarter as often."""
+    if lab.data.kind != "image":
+        return lab.embedded()
+    return lab.vectors(lab.fit(lab.learner(SimCLR, epochs=lab.setting(3, 400))))  # type: ignore[return-value]
+
+
+def arms(lab: Lab, y: np.ndarray, y_test: np.ndarray, vectors: Any, ablation: bool) -> Arms:
     k, rng = int(y.max()) + 1, np.random.default_rng(lab.seed)
     shares = draw(k, max(10, k), rng)
     d, d_test = ((shares[:, one].cumsum(axis=0) < rng.random(len(one))).sum(axis=0) for one in (y, y_test))
     mixes = np.stack([np.bincount(y[d == domain], minlength=k) / (d == domain).sum() for domain in range(shares.shape[0])], axis=1)
     encoder: dict[str, Any] = {"encoder": "conv5"} if lab.data.kind == "image" else {}
-    options = {"epochs": lab.setting(8, 100), "lr": 2e-3}
+    options = {"epochs": lab.setting(2, 30), "lr": 2e-3}
 
     def fitted(domains: np.ndarray) -> DDFA:
         return DDFA(k=k, options=options, seed=lab.seed, **encoder).fit(lab.X, domains)
@@ -54,8 +66,8 @@ def arms(lab: Lab, y: np.ndarray, y_test: np.ndarray, ablation: bool) -> Arms:
         "DDFA": scores(found.predict(lab.X_test, d_test)) | {"error of the shares": apart(found.mixes_, mixes)},
         "domain not told": scores(found.predict(lab.X_test)),
         "clusters of its answers": clustered(found.domain_proba(lab.X), found.domain_proba(lab.X_test)),
-        "clusters of vectors": clustered(*split_directions(*lab.embedded())),
-        "clusters of raw items": clustered(*split_directions(*lab.raw())),
+        "clusters of vectors": clustered(*vectors[0]),
+        "clusters of raw items": clustered(*vectors[1]),
         "equal shares": {"error of the shares": float(np.abs(mixes - 1 / k).mean())},
     }
     if ablation:
@@ -87,6 +99,7 @@ REPRODUCTION = Reproduction(
     system="ddfa",
     sets=("fashion_mnist",),
     run=run,
+    n=(20000, 10000),  # with 5,000, each shown four times as often, the classifier over-fits and the shares' error doubles (seed 100)
     claims=(
         Claim(
             "classes of two unlike kinds are found, which clusters of a good representation can't be",
@@ -113,7 +126,7 @@ REPRODUCTION = Reproduction(
             "clusters of the domain classifier's answers alone are worse",
             ours="DDFA",
             than="clusters of its answers",
-            metric="accuracy of pairs",
+            metric="accuracy",
             role="key ingredient removed",
         ),
         Claim(

@@ -12,7 +12,7 @@ from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.reproduce.sources import split
 from unlabeled.tasks.noisy_labels.rcal import RCAL
 
-RATE, RATIO, RARE, DRAWS = 0.3, 50, 4, 2  # wrong labels, largest over smallest class, classes called rare, draws of the noise
+RATE, RATIO, RARE, DRAWS = 0.3, 50, 4, 4  # wrong labels, largest over smallest class, classes called rare, draws of the noise
 PENALTY = 0.01  # of the logistic regressions: of 1, 0.1 and 0.01 the best of each of the three (seed 100; weaker ones not tried)
 
 
