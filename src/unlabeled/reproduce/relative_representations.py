@@ -125,7 +125,7 @@ def stitched_heads(known: list[np.ndarray], other: list[np.ndarray], y: np.ndarr
     }
 
 
-def train(X: np.ndarray, anchors: np.ndarray | None, seed: int, epochs: int = 15, batch: int = 128) -> nn.Module:
+def train(X: np.ndarray, anchors: np.ndarray | None, seed: int, epochs: int = 60, batch: int = 128) -> nn.Module:
     """An auto-encoder of the rows of X; with anchors its decoder sees cosines with those, the same inputs whatever the seed."""
     width = X.shape[1]
     with torch.random.fork_rng(devices=[]):
