@@ -48,17 +48,18 @@ def run(lab: Lab) -> Arms:
     Z, Z_test = lab.embedded()
     names, sizes = np.unique(lab.y, return_counts=True)
     rare = names[np.argsort(sizes, kind="stable")[:RARE]]
-    arms = {
-        "RCAL": RCAL(seed=lab.seed),
-        "no outliers removed": RCAL(seed=lab.seed, contamination=0.0),
-        "nothing borrowed": RCAL(seed=lab.seed, q=0),
-        "no draws": RCAL(seed=lab.seed, sampling=False),
-        "no anchor": RCAL(seed=lab.seed, beta=0.0),
-        "frozen vectors": RCAL(seed=lab.seed, frozen=True),
-    }
     found: dict[str, list[tuple[float, float]]] = {}
     for draw in range(DRAWS):
-        y = noisy_labels(lab.y, RATE, targets="mix", seed=DRAWS * lab.seed + draw)[0]
+        seed = DRAWS * lab.seed + draw  # of training, too: one start for all draws would stay in their mean
+        y = noisy_labels(lab.y, RATE, targets="mix", seed=seed)[0]
+        arms = {
+            "RCAL": RCAL(seed=seed),
+            "no outliers removed": RCAL(seed=seed, contamination=0.0),
+            "nothing borrowed": RCAL(seed=seed, q=0),
+            "no draws": RCAL(seed=seed, sampling=False),
+            "no anchor": RCAL(seed=seed, beta=0.0),
+            "frozen vectors": RCAL(seed=seed, frozen=True),
+        }
         classes, plain = logistic(Z, y, Z_test)
         prior = np.log(np.unique(y, return_counts=True)[1] / len(y))
         said = {
