@@ -15,7 +15,6 @@ from unlabeled.methods.words.tfidf_svd import TfidfSVD
 from unlabeled.parts.coding import coding_length, coding_rates
 from unlabeled.parts.factorise import extreme_rows, factorise, mixtures
 from unlabeled.parts.losses import coding_rate
-from unlabeled.parts.paragraph_vectors import ParagraphVectors
 from unlabeled.tasks.cluster.cpp import CPP, vote
 from unlabeled.tasks.cluster.ddfa import DDFA
 from unlabeled.tasks.topics.lbl2vec import Lbl2Vec
@@ -331,26 +330,3 @@ def test_a_keyword_that_nobody_uses_is_said_and_a_topic_without_any_is_refused(d
 def test_lbl2vec_refuses_what_makes_no_sense(texts, more):
     with pytest.raises(InputError):
         Lbl2Vec(**{"keywords": {"a": ["nasa"]}, "vector_size": 4, "epochs": 1} | more).fit(texts)
-
-
-# Paragraph vectors ----------------------------------------------------------------------------------------------------
-def test_a_word_never_learns_from_the_document_beside_its_own():
-    docs = [np.array([0, 1] * 20), np.array([2, 3] * 20)] * 10
-    words = ParagraphVectors(dim=8, sample=0, epochs=30).fit(docs, 4).words
-    cosine = words @ words.T / np.outer(*[np.linalg.norm(words, axis=1)] * 2)
-    assert cosine[0, 1] > 0.7 and cosine[2, 3] > 0.7 and cosine[0, 2] < 0.3 and cosine[1, 3] < 0.3
-
-
-def test_only_documents_move_when_further_ones_are_inferred_and_runs_repeat():
-    rng = np.random.default_rng(0)
-    docs = [rng.integers(0, 10, 20) + 10 * (i % 2) for i in range(60)] + [np.zeros(0, np.int64)]
-    model = ParagraphVectors(dim=6, epochs=10)
-    known, again = model.fit(docs, 20), model.fit(docs, 20)
-    assert (known.docs == again.docs).all() and (known.words == again.words).all()
-    kept = known.words.copy(), known.output.copy(), known.docs.copy()
-    new = model.infer(docs[:2], known)
-    assert all((a == b).all() for a, b in zip(kept, (known.words, known.output, known.docs), strict=True))
-    of_kind = [known.docs[0:60:2].mean(axis=0), known.docs[1:60:2].mean(axis=0)]
-    assert new[0] @ of_kind[0] > new[0] @ of_kind[1] and new[1] @ of_kind[1] > new[1] @ of_kind[0]
-    with pytest.raises(InputError, match="from 0 to 4"):
-        model.fit([np.array([5])], 5)

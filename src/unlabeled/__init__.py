@@ -13,7 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from unlabeled.errors import InputError, MissingExtra
+from unlabeled.errors import InputError, MissingCompiler, MissingExtra
 
 if TYPE_CHECKING:
     from unlabeled.data import Items, read
@@ -53,7 +53,7 @@ _WHERE = {
     "VectorViews": "views",
 }
 
-__all__ = ["InputError", "MissingExtra", *_WHERE]  # noqa: PLE0604  (names are resolved by __getattr__)
+__all__ = ["InputError", "MissingCompiler", "MissingExtra", *_WHERE]  # noqa: PLE0604  (names are resolved by __getattr__)
 
 
 def _methods() -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unlabeled import __version__, cli_jobs
-from unlabeled.errors import InputError, MissingExtra
+from unlabeled.errors import InputError, MissingCompiler, MissingExtra
 
 FAILED = 2  # exit status of whatever a user can mend
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
         return 0
-    except (InputError, MissingExtra) as error:
+    except (InputError, MissingCompiler, MissingExtra) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         where = getattr(options, "out", None)

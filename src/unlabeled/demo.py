@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from unlabeled.errors import InputError, MissingExtra
+from unlabeled.errors import InputError, MissingCompiler, MissingExtra
 
 FOLDER = Path("demo")
 
@@ -17,7 +17,7 @@ def main(names: list[str]) -> int:
     started = time.monotonic()
     try:
         made = [one(name) for name in names or ["digits", "docstrings"]]
-    except (InputError, MissingExtra) as error:
+    except (InputError, MissingCompiler, MissingExtra) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

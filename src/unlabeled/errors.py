@@ -1,4 +1,4 @@
-"""The two errors that a user can cause. The command line prints their one line and exits with status 2."""
+"""The errors that a user can cause. The command line prints their one line and exits with status 2."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,7 @@ class MissingExtra(ImportError):
 
     def __init__(self, package: str, extra: str, why: str):
         super().__init__(f'{why} needs {package}: pip install "unlabeled[{extra}]"')
+
+
+class MissingCompiler(ImportError):
+    """A compiled loop is needed and there is no C compiler, or it failed: the message says which and why."""

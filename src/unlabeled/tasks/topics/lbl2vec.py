@@ -19,8 +19,8 @@ from unlabeled.errors import InputError
 from unlabeled.methods.frozen import Frozen
 from unlabeled.parts.assign import check_vectors
 from unlabeled.parts.checks import number, whole
-from unlabeled.parts.paragraph_vectors import ParagraphVectors, Vectors
 from unlabeled.parts.scale import unit
+from unlabeled.parts.skipgram import Corpus, SkipGram, Tables
 from unlabeled.saving import load_model
 from unlabeled.tasks.cluster import TOKEN
 from unlabeled.vectors import VectorEstimator
@@ -31,10 +31,10 @@ class Lbl2Vec(VectorEstimator):
     """Topics that you know and can name keywords for: which documents belong to each, without a single label.
 
     Schopf, Braun and Matthes, 2021, "Lbl2Vec: An Embedding-Based Approach for Unsupervised Document Retrieval on Predefined
-    Topics", arXiv:2210.06023. Word and document vectors are learned in one space (`parts.paragraph_vectors`). The documents nearest
-    to a topic's keywords, without outliers among them (LOF; Breunig et al., 2000), average to the topic's vector; every document's
-    score is its cosine with that. Other than in the paper the means of all documents
-    and of all words are taken off. The paper: 300 dimensions, words of at least 50 documents, 10 epochs, large corpora.
+    Topics", arXiv:2210.06023. Word and document vectors are learned in one space (PV-DBOW with skip-grams, `parts.skipgram`, which
+    needs a C compiler). The documents nearest to a topic's keywords, without outliers among them (LOF; Breunig et al., 2000),
+    average to the topic's vector; every document's score is its cosine with that. Other than in the paper the means of all
+    documents and of all words are taken off. The paper: 300 dimensions, words of at least 50 documents, 10 epochs, large corpora.
     encoder: instead of learned vectors those of a text model, for documents and keywords alike (its authors' later
     Lbl2TransformerVec): a name ("minilm"), an estimator with transform, which is fitted on the documents if it isn't yet, or a function.
 
@@ -50,7 +50,11 @@ class Lbl2Vec(VectorEstimator):
     keywords: Mapping[str, Sequence[str]] | None = None
     vector_size: int = 100
     min_count: int = 5  # uses below which a word has no vector
-    epochs: int = 20
+    epochs: int | None = None  # None: 20, and of less than 100,000 words as many more as make two million, at most 200
+    window: int = 15
+    sample: float | None = None  # frequent words are left out as in `parts.skipgram`. None: 1e-4, and of less than 100,000 words
+    # what lets those of ten uses be. The paper: 1e-5, of large corpora
+    workers: int | None = 1  # threads; None: all, but then the seed gives nearly the same vectors only
     similarity_threshold: float = 0.3  # cosine with the keywords from which a document is a candidate
     min_docs: int = 50  # candidates in any case
     max_docs: int | None = None
@@ -105,8 +109,8 @@ class Lbl2Vec(VectorEstimator):
         texts = self._texts(docs)
         if self.encoder is not None:
             return self._encoded(texts)
-        known = Vectors(self.word_vectors_, self.doc_vectors_, self.output_vectors_, self.counts_)
-        return self._trainer().infer(self._ids(texts), known) - self.doc_mean_
+        known = Tables(self.word_vectors_, self.output_vectors_, None, self.counts_, [])
+        return self._trainer(documents_alone=True).infer(self._ids(texts), known) - self.doc_mean_
 
     # Within -------------------------------------------------------------------------------------------------------
     def _learned(self, texts: list[str]) -> np.ndarray:
@@ -114,18 +118,23 @@ class Lbl2Vec(VectorEstimator):
         self.vocabulary_ = sorted(word for word, count in uses.items() if count >= self.min_count)
         if not self.vocabulary_:
             raise InputError(f"no word occurs min_count={self.min_count} times in these {len(texts)} documents: lower it, or give more")
+        self.uses_ = sum(uses[word] for word in self.vocabulary_)
         found = self._trainer().fit(self._ids(texts), len(self.vocabulary_))
+        assert found.docs is not None
         # Words and documents share a large mean each (their cones): with it nearly every cosine is above the threshold.
         self.doc_mean_, self.output_vectors_, self.counts_ = found.docs.mean(axis=0), found.output, found.counts
         self.word_vectors_ = found.words - found.words.mean(axis=0)
         return found.docs - self.doc_mean_
 
-    def _trainer(self) -> ParagraphVectors:
-        return ParagraphVectors(dim=self.vector_size, epochs=self.epochs, seed=self.seed)
+    def _trainer(self, documents_alone: bool = False) -> SkipGram:
+        epochs = min(200, max(20, round(2e6 / self.uses_))) if self.epochs is None else self.epochs
+        sample = max(1e-4, 10 / self.uses_) if self.sample is None else self.sample
+        setting: dict[str, Any] = {name: getattr(self, name) for name in ("window", "workers", "seed")}
+        return SkipGram(dim=self.vector_size, documents=True, neighbours=not documents_alone, epochs=epochs, sample=sample, **setting)
 
-    def _ids(self, texts: list[str]) -> list[np.ndarray]:
+    def _ids(self, texts: list[str]) -> Corpus:
         number_of = {word: i for i, word in enumerate(self.vocabulary_)}
-        return [np.array([number_of[word] for word in _words(text) if word in number_of], dtype=np.int64) for text in texts]
+        return Corpus.of([[number_of[word] for word in _words(text) if word in number_of] for text in texts])
 
     def _of_words(self, label: str, words: Sequence[str]) -> np.ndarray:
         """Vectors of a topic's keywords; learned ones of a phrase are those of its words."""
@@ -178,7 +187,7 @@ class Lbl2Vec(VectorEstimator):
         for label, words in self.keywords.items():
             if isinstance(words, str) or not len(words):
                 raise InputError(f"keywords of {label!r} are {words!r}: wanted a list of words")
-        for name in ("vector_size", "min_count", "epochs", "min_docs"):
+        for name in ("vector_size", "min_count", "window", "min_docs"):
             whole(name, getattr(self, name))
         number("similarity_threshold", self.similarity_threshold, -1, 1)
         if self.max_docs is not None and whole("max_docs", self.max_docs) < self.min_docs:
