@@ -16,7 +16,7 @@ from unlabeled.parts.checks import one_of, whole
 
 REGIMES = ("frozen", "few", "few tuned", "tuned")
 RESAMPLES = 200  # of the test items, for the interval
-FEW, DRAWS = 16, 5  # up to so many shots as many draws are averaged in each seed; one beyond
+FEW, DRAWS = 64, 5  # up to so many shots as many draws are averaged in each seed; one beyond
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def feet(
     X_test, y_test); y: one class each, -1, "" and None are no label. The test part is only scored.
     frozen: logistic regression on all training labels, its penalty by cross-validation among them. few: the same on k labels of each
     class, for k in shots; every model gets the same ones, the smaller sets are part of the larger, and five draws are averaged in each
-    seed up to k = 16. few tuned: all weights trained on those. tuned: all weights trained (tasks.fine_tune, on a copy; `tune` are
+    seed up to k = 64. few tuned: all weights trained on those. tuned: all weights trained (tasks.fine_tune, on a copy; `tune` are
     its settings). The last two are blank for models that aren't Learners with weights. A class with fewer than k gives what it has.
     metric: "accuracy", "macro_f1" or "auroc" (of more classes: the mean of each against the rest). No regression.
     InputError: an unknown metric or regime, fewer than two classes, vectors that don't fit.
