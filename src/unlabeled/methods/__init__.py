@@ -40,6 +40,7 @@ NAMED = {
     "mae": "unlabeled.methods.generative.mae.MAE",
     "lfr": "unlabeled.methods.tabular.lfr.LFR",
     "tfidf-svd": "unlabeled.methods.words.tfidf_svd.TfidfSVD",
+    "word2vec": "unlabeled.methods.words.word2vec.Word2Vec",
 }
 
 
