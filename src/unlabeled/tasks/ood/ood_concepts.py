@@ -68,8 +68,9 @@ class OODConcepts(Headed, VectorClassifier):
     are judged later; without them the detector is retold on Z only and nothing is separated. head: the classifier above the features,
     see `parts.pooled_head`; its outputs are the sorted classes of y; None: logistic regression. concepts: "learned", or for
     comparison kept as they start, "random" or "kmeans" (centres of the places). Departures: the detector's scores are
-    measured in their standard deviation, so that detection=1 means the same for each; J's ridge is 0.001 of the mean variance; g has
-    no ReLU at its end.
+    measured in their standard deviation, so that detection=1 means the same for each, and their term grows from nothing over the
+    first half of the epochs: at once, a softmax's score made g give the same features for everything; J's ridge is 0.001 of the
+    mean variance; g has no ReLU at its end.
     InputError: bad values, lengths or classes, a detector that is no better than chance (`completeness`).
 
         told = OODConcepts(m=40).fit(maps, y, Z_ood=other_maps, head=(W, b))
@@ -130,7 +131,7 @@ class OODConcepts(Headed, VectorClassifier):
         learned = [*g.parameters(), *([C] if C.requires_grad else [])]
         optimizer = torch.optim.Adam(learned, lr=self.lr)
         spread = float(torch.cat([scores, more]).std().clamp(min=1.0))
-        for _ in range(self.epochs):
+        for epoch in range(self.epochs):
             extra = torch.randperm(len(more), generator=draw)
             for step, batch in enumerate(torch.randperm(len(v), generator=draw).split(self.batch_size)):
                 x, s = v[batch], scores[batch]
@@ -148,7 +149,8 @@ class OODConcepts(Headed, VectorClassifier):
                 off = (x[:n] - rebuilt[:n]).norm(dim=-1).mean() + (1 - F.cosine_similarity(x[:n], rebuilt[:n], dim=-1)).mean()
                 loss = loss + self.coherence * (alike - coherent) + self.reconstruction * off
                 if self.detection:
-                    loss = loss + self.detection * ((self._scores(rebuilt) - s) / spread).square().mean()
+                    grown = min(1.0, 2 * epoch / self.epochs)
+                    loss = loss + grown * self.detection * ((self._scores(rebuilt) - s) / spread).square().mean()
                 if self.separation and C.requires_grad and other is not None:
                     loss = loss - self.separation * scatter_ratio(strongest(cosine), s >= self.cut_)
                 for part, slope in zip(learned, torch.autograd.grad(loss, learned), strict=True):
