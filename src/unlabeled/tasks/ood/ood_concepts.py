@@ -69,8 +69,8 @@ class OODConcepts(Headed, VectorClassifier):
     see `parts.pooled_head`; its outputs are the sorted classes of y; None: logistic regression. concepts: "learned", or for
     comparison kept as they start, "random" or "kmeans" (centres of the places). Departures: the detector's scores are
     measured in their standard deviation, so that detection=1 means the same for each, and their term grows from nothing over the
-    first half of the epochs: at once, a softmax's score made g give the same features for everything; J's ridge is 0.001 of the
-    mean variance; g has no ReLU at its end.
+    first half of the epochs: at once, a softmax's score made g give the same features for everything; the rate falls to 0 (a cosine);
+    J's ridge is 0.001 of the mean variance; g has no ReLU at its end.
     InputError: bad values, lengths or classes, a detector that is no better than chance (`completeness`).
 
         told = OODConcepts(m=40).fit(maps, y, Z_ood=other_maps, head=(W, b))
@@ -130,7 +130,8 @@ class OODConcepts(Headed, VectorClassifier):
             g = mlp(self.m, self.hidden, self.width_, norm=False)
         learned = [*g.parameters(), *([C] if C.requires_grad else [])]
         optimizer = torch.optim.Adam(learned, lr=self.lr)
-        spread = float(torch.cat([scores, more]).std().clamp(min=1.0))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs * -(-len(v) // self.batch_size))
+        spread = float(torch.cat([scores, more]).std().clamp(min=1e-6))
         for epoch in range(self.epochs):
             extra = torch.randperm(len(more), generator=draw)
             for step, batch in enumerate(torch.randperm(len(v), generator=draw).split(self.batch_size)):
@@ -144,7 +145,7 @@ class OODConcepts(Headed, VectorClassifier):
                 known = own >= 0
                 loss = F.cross_entropy(self._logits(rebuilt[:n])[known], own[known]) if bool(known.any()) else C.new_zeros(())
                 near = cosine[:n].flatten(0, 1)
-                coherent = near.T.topk(min(10, len(near))).values.mean()
+                coherent = near.topk(min(10, len(near)), dim=0).values.mean()
                 alike = (C.T @ C - torch.eye(self.m)).sum() / max(self.m * (self.m - 1), 1)
                 off = (x[:n] - rebuilt[:n]).norm(dim=-1).mean() + (1 - F.cosine_similarity(x[:n], rebuilt[:n], dim=-1)).mean()
                 loss = loss + self.coherence * (alike - coherent) + self.reconstruction * off
@@ -156,6 +157,7 @@ class OODConcepts(Headed, VectorClassifier):
                 for part, slope in zip(learned, torch.autograd.grad(loss, learned), strict=True):
                     part.grad = slope  # a head that is a network gets none
                 optimizer.step()
+                schedule.step()
                 with torch.no_grad():
                     C.copy_(F.normalize(C, dim=0))
         self.concepts_ = C.detach().numpy()
