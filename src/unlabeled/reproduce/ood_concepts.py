@@ -13,13 +13,13 @@ from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.reproduce.holistic_concepts import Classifier, classifier, pictures
 from unlabeled.tasks.ood.ood_concepts import OODConcepts
 
-JUDGED, OTHERS = 1500, 750  # test items of the known classes; of the unknown ones, and of another set
+TOLD, JUDGED, OTHERS = 2000, 1500, 750  # training items that concepts are learned from; test items of the known classes; of others
 DETECTORS = ("msp", "energy")
 ARMS: dict[str, dict[str, Any]] = {
     "full": {},
     "without the detector's score": {"detection": 0.0},
     "without separation": {"separation": 0.0},
-    "without both (Yeh et al.)": {"detection": 0.0, "separation": 0.0},
+    "without both (Yeh et al.)": {"detection": 0.0, "separation": 0.0, "reconstruction": 0.0},
     "random concepts": {"concepts": "random"},
     "k-means concepts": {"concepts": "kmeans"},
 }
@@ -30,10 +30,11 @@ def run(lab: Lab) -> Arms:
     classes = rng.permutation(np.unique(lab.y))
     known = classes[: -(-7 * len(classes) // 10)]
     model = classifier(lab.X[np.isin(lab.y, known)], lab.y[np.isin(lab.y, known)], lab.seed)
-    rows, test = np.flatnonzero(np.isin(lab.y, known)), rng.permutation(np.flatnonzero(np.isin(lab.y_test, known)))[:JUDGED]
+    rows = rng.permutation(np.flatnonzero(np.isin(lab.y, known)))[:TOLD]
+    test = rng.permutation(np.flatnonzero(np.isin(lab.y_test, known)))[:JUDGED]
     unknown = rng.permutation(np.flatnonzero(~np.isin(lab.y_test, known)))[:OTHERS]
     maps, maps_test, strange = (model.maps(X) for X in (lab.X[rows], lab.X_test[test], lab.X_test[unknown]))
-    strange = np.concatenate([strange, others("usps" if lab.set == "mnist" else "mnist", lab, model, rng, OTHERS)])
+    strange = np.concatenate([strange, others("fashion_mnist" if lab.set == "mnist" else "mnist", lab, model, rng, OTHERS)])
     auxiliary = others("emoji", lab, model, rng, 2000)
     table: Arms = {}
     for name, settings in ARMS.items():
@@ -85,7 +86,7 @@ REPRODUCTION = Reproduction(
             ours="full",
             than="without separation",
             metric="J",
-            margin=0.02,
+            margin=0.1,
             role="key ingredient removed",
             pooled=True,
         ),

@@ -44,7 +44,7 @@ class Told:
 class Profile:
     """One row an item: its concepts beside those that are usual for the class it was taken for."""
 
-    scores: np.ndarray  # float32 [n, m]: the concept's largest cosine over the item's places
+    scores: np.ndarray  # float32 [n, m]: the concept's cosine over the item's places that is furthest from 0
     usual: np.ndarray  # float32 [n, m]: the mean of that over the training items taken for the same class
     detected: np.ndarray  # bool [n]: flagged as unlike the training data
     predicted: np.ndarray  # [n]: the class
@@ -273,8 +273,8 @@ class OODConcepts(Headed, VectorClassifier):
 
 
 def strongest(cosine: Tensor) -> Tensor:
-    """Of cosines [n, places, m] the largest of each item, [n, m]: what the paper's smooth maximum is at its sharpness, 1000."""
-    return cosine.amax(dim=1)
+    """Of cosines [n, places, m] that which is furthest from 0 in each item, [n, m]."""
+    return cosine.take_along_dim(cosine.abs().argmax(dim=1, keepdim=True), dim=1)[:, 0]
 
 
 def scatter_ratio(u: Tensor, like: Tensor, ridge: float = 1e-3) -> Tensor:
