@@ -308,7 +308,7 @@ def test_only_definitions_that_are_used_count(tmp_path):
     (package / "reproduce").mkdir()
     losses = package / "parts" / "losses.py"
     used = 'def used(x):\n    """Says."""\n    return helper(x) * SCALE\n'
-    losses.write_text(f"SCALE = 2\n\n{used}\ndef helper(x):\n    return x\n\ndef other(x):\n    return 0\n")
+    losses.write_text(f"SCALE, LIMITS = 2, (4, 5)\n\n{used}\ndef helper(x):\n    return x\n\ndef other(x):\n    return 0\n")
     (package / "reproduce" / "a.py").write_text("from unlabeled.parts.losses import used\n\nREPRODUCTION = used\n")
     before = fingerprint("a", package)
     assert set(before) == {"unlabeled/parts/losses.py", "unlabeled/reproduce/a.py"}
@@ -316,13 +316,15 @@ def test_only_definitions_that_are_used_count(tmp_path):
         ("return 0", "return 1", False),
         ("Says.", "Tells.", False),
         ("return x", "return -x", True),
-        ("= 2", "= 3", True),
+        ("= 2,", "= 3,", True),
     ):
         text = losses.read_text()
         losses.write_text(text.replace(old, new))
         assert (fingerprint("a", package) != before) is changes, old
         losses.write_text(text)
     assert fingerprint_of("unlabeled.parts.losses", "other", package) != fingerprint_of("unlabeled.parts.losses", "helper", package)
+    losses.with_suffix(".c").write_text("int loop(void) { return 1; }")
+    assert fingerprint("a", package) != before, "a compiled loop counts, too"
 
 
 def test_the_command_lists_what_can_be_reproduced_and_answers_mistakes():

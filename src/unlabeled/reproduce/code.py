@@ -14,7 +14,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 COUNTED = ("methods", "parts", "views", "encoders", "tasks", "evaluate", "studies", "reproduce", "learner", "vectors")
-APART = ("reproduce.harness", "reproduce.claims", "reproduce.runner", "reproduce.sources", "reproduce.code", "parts.gather")
+# What those hold that changes no number; of `methods` itself that is the table of names.
+APART = ("reproduce.harness", "reproduce.claims", "reproduce.runner", "reproduce.sources", "reproduce.code", "parts.gather", "methods")
 # Settings of `Learner` that say where it trains, not what.
 WHERE = ("device", "devices", "nodes", "strategy", "precision", "compile")
 SETTINGS = "unlabeled.reproduce.settings"  # what every reproduction is measured with
@@ -82,13 +83,18 @@ def _counted(module: str) -> bool:
 
 def _module(module: str, package: Path):
     path = _path(module, package) if _counted(module) else None
-    return None if path is None else _parsed(module, path, path.stat().st_mtime_ns, package)
+    if path is None:
+        return None
+    changed = tuple(file.stat().st_mtime_ns for file in (path, path.with_suffix(".c")) if file.is_file())
+    return _parsed(module, path, changed, package)
 
 
 @lru_cache(maxsize=512)
-def _parsed(module: str, path: Path, changed: int, package: Path):
+def _parsed(module: str, path: Path, changed: tuple[int, ...], package: Path):
     """Definitions {name: (text, names it uses, imports inside it)} and imports {name: (module, name)} of one file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    loop = path.with_suffix(".c")  # compiled for this file: all of it counts for whatever the file defines
+    compiled = loop.read_text(encoding="utf-8") if loop.is_file() else ""
     imports: dict[str, tuple[str, str | None]] = {}
     definitions: dict[str, tuple[str, list[str], list[tuple[str, str | None]]]] = {}
     for node in tree.body:
@@ -99,7 +105,7 @@ def _parsed(module: str, path: Path, changed: int, package: Path):
             names = [node.name]
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            names = [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]  # A, B = 1, 2 has two
         else:
             continue
         counted: ast.AST = node
@@ -111,7 +117,7 @@ def _parsed(module: str, path: Path, changed: int, package: Path):
         inside = [n for n in ast.walk(counted) if isinstance(n, ast.Import | ast.ImportFrom)]
         direct = [target for one in inside for target in _imported(one, module, path, package).values()]
         uses = sorted({n.id for n in ast.walk(counted) if isinstance(n, ast.Name)})
-        definitions |= dict.fromkeys(names, (_text(counted), uses, direct))
+        definitions |= dict.fromkeys(names, (_text(counted) + compiled, uses, direct))
     return definitions, imports
 
 

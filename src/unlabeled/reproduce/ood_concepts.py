@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
 
 from unlabeled.datasets import load
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 from unlabeled.reproduce.holistic_concepts import Classifier, classifier, pictures
+from unlabeled.tasks.ood.detectors import energy, max_softmax
 from unlabeled.tasks.ood.ood_concepts import OODConcepts
 
 TOLD, JUDGED, OTHERS = 2000, 1500, 750  # training items that concepts are learned from; test items of the known classes; of others
-DETECTORS = ("msp", "energy")
+DETECTORS: dict[str, Any] = {"msp": max_softmax, "energy": energy}
 ARMS: dict[str, dict[str, Any]] = {
     "full": {},
     "without the detector's score": {"detection": 0.0},
@@ -36,10 +38,11 @@ def run(lab: Lab) -> Arms:
     maps, maps_test, strange = (model.maps(X) for X in (lab.X[rows], lab.X_test[test], lab.X_test[unknown]))
     strange = np.concatenate([strange, others("fashion_mnist" if lab.set == "mnist" else "mnist", lab, model, rng, OTHERS)])
     auxiliary = others("emoji", lab, model, rng, 2000)
+    detectors = [name for name, score in DETECTORS.items() if telling(score, model, maps_test, strange, lab, name)]
     table: Arms = {}
     for name, settings in ARMS.items():
         each: list[list[float]] = []
-        for detector in DETECTORS:
+        for detector in detectors or list(DETECTORS)[:1]:  # of none completeness says what is wrong
             told = OODConcepts(detector=detector, hidden=128, epochs=10, batch_size=128, seed=lab.seed, **settings)
             told.fit(maps, lab.y[rows], Z_ood=auxiliary, head=model.head)
             found = told.completeness(maps_test, strange, lab.y_test[test])
@@ -51,6 +54,15 @@ def run(lab: Lab) -> Arms:
         mean = np.mean(each, axis=0)
         table[name] = dict(zip(("detection", "classification", "AUROC", "J", "J of features"), map(float, mean), strict=True))
     return table
+
+
+def telling(score: Any, model: Classifier, Z: np.ndarray, strange: np.ndarray, lab: Lab, name: str) -> bool:
+    """Is the detector itself better than chance? If not, there is nothing to retell, and the ratio to it runs away."""
+    values = [score(model.out(torch.from_numpy(part).mean(dim=(1, 2)))).numpy() for part in (Z, strange)]
+    auroc = float(roc_auc_score(np.repeat([1, 0], [len(Z), len(strange)]), np.concatenate(values)))
+    if auroc < 0.55:
+        lab.say(f"{name} tells others by chance here (AUROC {auroc:.3f}): left out")
+    return auroc >= 0.55
 
 
 def others(name: str, lab: Lab, model: Classifier, rng: np.random.Generator, n: int) -> np.ndarray:
@@ -68,7 +80,8 @@ def others(name: str, lab: Lab, model: Classifier, rng: np.random.Generator, n: 
 
 REPRODUCTION = Reproduction(
     system="ood-concepts",
-    sets=("fashion_mnist", "mnist"),  # on cifar10 the detectors of so small a classifier are no better than chance
+    # On cifar10 and fashion_mnist the detectors of so small a classifier are often no better than chance: digits look sure to it.
+    sets=("mnist",),
     run=run,
     claims=(
         Claim(
