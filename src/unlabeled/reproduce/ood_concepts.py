@@ -52,7 +52,7 @@ def run(lab: Lab) -> Arms:
             )
             lab.say(f"{name}, {detector}: " + ", ".join(f"{value:.3f}" for value in each[-1]))
         mean = np.mean(each, axis=0)
-        table[name] = dict(zip(("detection", "classification", "AUROC", "J", "J of features"), map(float, mean), strict=True))
+        table[name] = dict(zip(("detection", "classification", "J", "J of features", "AUROC"), map(float, mean), strict=True))
     return table
 
 
