@@ -102,6 +102,8 @@ def main() -> None:
         print(json.dumps(measure(chosen.only, chosen.path, k, chosen.iters, chosen.threads)))
         return
     found: dict[str, Any] = {"n": chosen.n, "d": chosen.d, "k": k, "iters": chosen.iters, "threads": chosen.threads}
+    if not chosen.json:
+        print(f"{chosen.n:,} x {chosen.d}, {k:,} clusters, {chosen.iters} iterations, {chosen.threads} threads", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pool.npy"
         write_data(path, chosen.n, chosen.d)
@@ -110,14 +112,13 @@ def main() -> None:
         for name in NAMES:
             command = [sys.executable, "-m", "benchmarks.curation", "--only", name, *same]
             found[name] = json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+            if not chosen.json:
+                print(f"{name:20} " + ", ".join(f"{key} {value:,}" for key, value in found[name].items()), flush=True)
     cost = {name: found[name]["seconds per 1e9 distances"] for name in NAMES}
     found["times faiss seconds, per distance"] = {name: round(cost[name] / cost["faiss"], 2) for name in NAMES if name != "faiss"}
     if chosen.json:
         print(json.dumps(found, indent=1))
         return
-    print(f"{chosen.n:,} x {chosen.d}, {k:,} clusters, {chosen.iters} iterations, {chosen.threads} threads")
-    for name in NAMES:
-        print(f"{name:20} " + ", ".join(f"{key} {value:,}" for key, value in found[name].items()))
     print(f"times faiss's seconds, per distance: {found['times faiss seconds, per distance']}")
 
 
