@@ -15,10 +15,12 @@ from unlabeled.evaluate.labelfree import (
 )
 from unlabeled.evaluate.maps import map2d, neighbours_kept
 from unlabeled.evaluate.probes import clustering_scores, knn_accuracy, linear_probe, probes
+from unlabeled.evaluate.similarity import analogy_accuracy, pair_correlation, word_similarity
 
 __all__ = [
     "Collapse",
     "alignment",
+    "analogy_accuracy",
     "clustering_scores",
     "collapse",
     "domain_purity",
@@ -29,10 +31,12 @@ __all__ = [
     "mean_cosine",
     "neighbour_overlap",
     "neighbours_kept",
+    "pair_correlation",
     "probes",
     "rankme",
     "rotation_probe",
     "std_sqrt_d",
     "tolerance",
     "uniformity",
+    "word_similarity",
 ]
