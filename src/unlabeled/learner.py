@@ -192,6 +192,18 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         write_json(folder / "config.json", self.description() | more)
         return folder
 
+    def save_sentence_transformer(self, folder: str | Path) -> Path:
+        """Write the encoder as a folder that `SentenceTransformer(folder)` opens and gives the same vectors with.
+
+        InputError: it is no transformer of texts, its vectors are whitened, or the folder isn't empty.
+        """
+        from unlabeled.encoders.sentence_transformer import write_folder
+
+        check_is_fitted(self, "net_")
+        if self.whitening_ is not None:
+            raise InputError(f"this {type(self).__name__} whitens its vectors, a SentenceTransformer can't: fit it with whiten=0")
+        return write_folder(self.net_.encode, folder)
+
     def description(self) -> dict[str, Any]:
         """Class, parameters and inputs: what config.json says of the model."""
         return {

