@@ -1,4 +1,5 @@
-/* The inner loop of skip-gram, CBOW, paragraph vectors and sums of a text's pieces. See skipgram.py, which checks everything first.
+/* The inner loops of skip-gram, CBOW and paragraph vectors (skipgram_train), of sums of a text's words and n-grams (sums_train) and
+   of words with several senses (senses_train). See skipgram.py, which checks everything first.
 
    All inputs of one predicted word meet all its outputs (itself and the negatives, which they share) at once: two small matrix
    products instead of many single pairs (Ji et al., 2016, arXiv:1604.04661). Rows have `dim` numbers, a multiple of 8, and start
@@ -14,6 +15,7 @@ typedef float f1 __attribute__((aligned(32)));
 
 #define INPUTS 256  /* of one predicted word */
 #define OUTPUTS 128 /* itself and its negatives, or the nodes on its way in the tree */
+#define CHUNK 32    /* predicted words after which a text's vector is made anew, where it is made of something */
 #define TABLE 4096  /* entries of the logistic function */
 #define LIMIT 8.0f  /* where it ends: beyond, the gradient is taken to be that at the limit */
 
@@ -35,7 +37,18 @@ typedef struct { /* as _Task in skipgram.py */
     int32_t neighbours;        /* they predict; else documents alone */
     int32_t fixed;             /* `in` and `out` stay */
     int32_t shrink;            /* windows of random size, as is usual, else all as wide */
+    /* Texts whose vector is made of something: of `docs` [texts, doc_dim] and what all texts share. */
+    int32_t kind, doc_dim;
+    float *shared, *bias;      /* PROJECTED: [dim, doc_dim], [dim]; MIXTURE: topics [mixed, dim] */
+    float *state;              /* MIXTURE: squared gradients so far [texts, doc_dim]; senses: how often each was meant [words, mixed] */
+    int32_t mixed;             /* topics, or senses of a word */
+    float prior, alpha, doc_lr; /* MIXTURE: Dirichlet(alpha) with this weight, and the rate of the proportions; senses: see there */
+    /* Sums of n-grams: `in` goes on after the words with n-grams, by hash. */
+    int64_t first_gram, buckets;
+    int32_t order, dropped;
 } Task;
+
+enum { PLAIN, BITS, PROJECTED, MIXTURE };
 
 static float logistic[TABLE + 1], softplus[TABLE + 1];
 
@@ -99,10 +112,25 @@ static void add_products(float **to, int m, float **from, int k, int dim, const 
 }
 
 typedef struct {
-    float *rows, *S, *change;
+    float *rows, *S, *change, *mixed, *doc, *gained, *inner;
     float *in[INPUTS], *out[OUTPUTS], *to[INPUTS];
     float label[OUTPUTS];
 } Space;
+
+static float *room(int64_t numbers) { return aligned_alloc(32, (sizeof(float) * (numbers ? numbers : 8) + 31) / 32 * 32); }
+
+static int make_space(Space *w, const Task *t) {
+    int64_t inner = t->dim > t->doc_dim ? t->dim : t->doc_dim;
+    w->S = malloc(sizeof(float) * INPUTS * OUTPUTS);
+    w->change = room((int64_t)INPUTS * t->dim), w->mixed = room((int64_t)INPUTS * t->dim);
+    w->rows = room(t->dim), w->doc = room(t->dim), w->gained = room(t->dim), w->inner = room(2 * inner);
+    for (int i = 0; i < INPUTS; i++) w->to[i] = w->change + (int64_t)i * t->dim;
+    return w->S && w->change && w->mixed && w->rows && w->doc && w->gained && w->inner;
+}
+
+static void free_space(Space *w) {
+    free(w->S), free(w->change), free(w->mixed), free(w->rows), free(w->doc), free(w->gained), free(w->inner);
+}
 
 /* One step: m inputs predict which of k outputs are right. `scale` times the gradient of in[i] goes to `change` [m, dim]. */
 static void step(const Task *t, Space *w, int m, int k, float lr) {
@@ -147,63 +175,295 @@ static inline void add(float *to, const float *from, float scale, int dim) {
     for (int c = 0; c < dim / 8; c++) a[c] += scale * b[c];
 }
 
-/* The texts from `first` to `last`, once. 0, or 1 where memory is short. */
-int skipgram_train(const Task *t, int64_t first, int64_t last, uint64_t seed) {
+static inline float dot(const float *a, const float *b, int dim) {
+    const v8 *x = (const v8 *)a, *y = (const v8 *)b;
+    v8 sum = {0};
+    for (int c = 0; c < dim / 8; c++) sum += x[c] * y[c];
+    return sum8(sum);
+}
+
+static inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+static void softmax(const float *x, float *p, int k) {
+    float top = x[0], sum = 0;
+    for (int i = 1; i < k; i++) top = x[i] > top ? x[i] : top;
+    for (int i = 0; i < k; i++) sum += p[i] = expf(x[i] - top);
+    for (int i = 0; i < k; i++) p[i] /= sum;
+}
+
+/* A text's vector, to w->doc, from what it learns, `own`. */
+static void make_doc(const Task *t, Space *w, const float *own) {
     int dim = t->dim;
-    uint64_t state = seed;
+    if (t->kind == MIXTURE) {
+        softmax(own, w->inner, t->mixed);
+        memset(w->doc, 0, sizeof(float) * dim);
+        for (int k = 0; k < t->mixed; k++) add(w->doc, t->shared + (int64_t)k * dim, w->inner[k], dim);
+        return;
+    }
+    for (int c = 0; c < dim; c++) {
+        float x = t->kind == BITS ? own[c] : t->bias[c] + dot(t->shared + (int64_t)c * t->doc_dim, own, t->doc_dim);
+        w->inner[c] = x;
+        w->doc[c] = x > 0; /* the sigmoid, rounded */
+    }
+}
+
+/* w->gained, the rate times the gradient of w->doc, goes to what that was made of. part: of the text's words that it comes from. */
+static void learn_doc(const Task *t, Space *w, float *own, float *squares, float lr, float part) {
+    int dim = t->dim;
+    if (t->kind == MIXTURE) {
+        float *p = w->inner, *dp = w->inner + t->mixed, mean = 0;
+        /* The prior rises from nothing as the rate falls: at once, it would choose a topic before the words have said any. */
+        float prior = t->prior * part * (t->lr > t->lr_end ? (t->lr - lr) / (t->lr - t->lr_end) : 1);
+        for (int k = 0; k < t->mixed; k++) {
+            float *topic = t->shared + (int64_t)k * dim;
+            dp[k] = dot(w->gained, topic, dim) / lr;
+            mean += p[k] * dp[k];
+            if (!t->fixed) add(topic, w->gained, p[k], dim);
+        }
+        for (int k = 0; k < t->mixed; k++) { /* of a softmax; the prior is (alpha - 1) sum_k log p_k */
+            float g = p[k] * (dp[k] - mean) + prior * (t->alpha - 1) * (1 - t->mixed * p[k]);
+            squares[k] += g * g;
+            own[k] += t->doc_lr * g / sqrtf(squares[k] + 1e-8f);
+        }
+        return;
+    }
+    for (int c = 0; c < dim; c++) { /* rounding lets the gradient pass */
+        float y = sigmoid(w->inner[c]);
+        w->gained[c] *= y * (1 - y);
+    }
+    if (t->kind == BITS) {
+        add(own, w->gained, 1, dim);
+        return;
+    }
+    float *back = w->mixed; /* the text's own numbers change by the matrix as it was */
+    memset(back, 0, sizeof(float) * t->doc_dim);
+    for (int c = 0; c < dim; c++) {
+        float *row = t->shared + (int64_t)c * t->doc_dim;
+        add(back, row, w->gained[c], t->doc_dim);
+        if (!t->fixed) add(row, own, w->gained[c], t->doc_dim), t->bias[c] += w->gained[c];
+    }
+    add(own, back, 1, t->doc_dim);
+}
+
+/* The rate now, after `more` further words of all. */
+static float rate(const Task *t, int64_t more) {
+    int64_t done = __atomic_add_fetch(t->done, more, __ATOMIC_RELAXED);
+    float lr = t->lr - (t->lr - t->lr_end) * (float)((double)done / (double)t->total);
+    return lr < t->lr_end ? t->lr_end : lr;
+}
+
+static int64_t longest_of(const Task *t, int64_t first, int64_t last) {
     int64_t longest = 0;
     for (int64_t s = first; s < last; s++)
         if (t->starts[s + 1] - t->starts[s] > longest) longest = t->starts[s + 1] - t->starts[s];
+    return longest;
+}
+
+/* The words of text s that are not left out by their frequency. */
+static int64_t kept(const Task *t, int64_t s, int32_t *text, uint64_t *state) {
+    int64_t n = 0;
+    for (int64_t i = t->starts[s]; i < t->starts[s + 1]; i++)
+        if (!t->keep || uniform(state) < t->keep[t->tokens[i]]) text[n++] = t->tokens[i];
+    return n;
+}
+
+/* The texts from `first` to `last`, once. 0, or 1 where memory is short. */
+int skipgram_train(const Task *t, int64_t first, int64_t last, uint64_t seed) {
+    int dim = t->dim, made = t->docs && t->kind != PLAIN, mixture = t->docs && t->kind == MIXTURE;
+    uint64_t state = seed;
     Space w;
-    w.S = malloc(sizeof(float) * INPUTS * OUTPUTS);
-    w.change = aligned_alloc(32, sizeof(float) * INPUTS * dim);
-    w.rows = aligned_alloc(32, sizeof(float) * dim);
-    int32_t *text = malloc(sizeof(int32_t) * (longest + 1));
-    if (!w.S || !w.change || !w.rows || !text) {
-        free(w.S), free(w.change), free(w.rows), free(text);
+    int32_t *text = malloc(sizeof(int32_t) * (longest_of(t, first, last) + 1));
+    if (!make_space(&w, t) || !text) {
+        free_space(&w), free(text);
         return 1;
     }
-    for (int i = 0; i < INPUTS; i++) w.to[i] = w.change + (int64_t)i * dim;
     int64_t unsaid = 0;
     float lr = t->lr;
     for (int64_t s = first; s < last; s++) {
-        int64_t n = 0, all = t->starts[s + 1] - t->starts[s];
-        for (int64_t i = t->starts[s]; i < t->starts[s + 1]; i++)
-            if (!t->keep || uniform(&state) < t->keep[t->tokens[i]]) text[n++] = t->tokens[i];
-        unsaid += all;
-        if (unsaid > 10000 || s == first) {
-            int64_t done = __atomic_add_fetch(t->done, unsaid, __ATOMIC_RELAXED);
-            unsaid = 0;
-            lr = t->lr - (t->lr - t->lr_end) * (float)((double)done / (double)t->total);
-            if (lr < t->lr_end) lr = t->lr_end;
-        }
-        float *doc = t->docs ? t->docs + s * dim : NULL;
+        int64_t n = kept(t, s, text, &state);
+        unsaid += t->starts[s + 1] - t->starts[s];
+        if (unsaid > 10000 || s == first) lr = rate(t, unsaid), unsaid = 0;
+        float *own = t->docs ? t->docs + s * t->doc_dim : NULL, *doc = made ? w.doc : own;
+        float *squares = mixture ? t->state + s * t->doc_dim : NULL;
+        int since = 0;
         for (int64_t i = 0; i < n; i++) {
             int m = 0;
             int64_t reach = !t->neighbours ? 0 : t->shrink ? 1 + (int64_t)(next(&state) % (uint64_t)t->window) : t->window;
             int64_t from = i - reach < 0 ? 0 : i - reach, to = i + reach >= n ? n - 1 : i + reach;
+            float *rows[INPUTS];
             for (int64_t j = from; j <= to && m < INPUTS - 1; j++)
-                if (j != i) w.in[m++] = t->in + (int64_t)text[j] * dim;
-            if (doc) w.in[m++] = doc;
+                if (j != i) rows[m++] = t->in + (int64_t)text[j] * dim;
+            if (doc && !mixture) rows[m++] = doc;
             if (!m) continue;
+            if (made && !since) {
+                make_doc(t, &w, own);
+                memset(w.gained, 0, sizeof(float) * dim);
+            }
             int k = outputs(t, &w, text[i], &state);
             if (t->mean) {
-                float *rows[INPUTS];
-                memcpy(rows, w.in, sizeof(float *) * m);
                 memset(w.rows, 0, sizeof(float) * dim);
                 for (int j = 0; j < m; j++) add(w.rows, rows[j], 1.0f / m, dim);
                 w.in[0] = w.rows;
-                step(t, &w, 1, k, lr);
-                for (int j = 0; j < m; j++)
-                    if (!t->fixed || rows[j] == doc) add(rows[j], w.change, 1.0f / m, dim);
+            } else if (mixture) {
+                for (int j = 0; j < m; j++) {
+                    w.in[j] = w.mixed + (int64_t)j * dim;
+                    memcpy(w.in[j], doc, sizeof(float) * dim);
+                    add(w.in[j], rows[j], 1.0f, dim);
+                }
             } else {
-                step(t, &w, m, k, lr);
-                for (int j = 0; j < m; j++)
-                    if (!t->fixed || w.in[j] == doc) add(w.in[j], w.to[j], 1.0f, dim);
+                memcpy(w.in, rows, sizeof(float *) * m);
+            }
+            step(t, &w, t->mean ? 1 : m, k, lr);
+            for (int j = 0; j < m; j++) {
+                const float *change = t->mean ? w.change : w.to[j];
+                float share = t->mean ? 1.0f / m : 1.0f;
+                if (mixture) add(w.gained, change, share, dim);
+                if (rows[j] == doc) add(made ? w.gained : doc, change, share, dim);
+                else if (!t->fixed) add(rows[j], change, share, dim);
+            }
+            if (made && ++since == CHUNK) learn_doc(t, &w, own, squares, lr, (float)since / n), since = 0;
+        }
+        if (since) learn_doc(t, &w, own, squares, lr, (float)since / n);
+    }
+    __atomic_add_fetch(t->done, unsaid, __ATOMIC_RELAXED);
+    free_space(&w), free(text);
+    return 0;
+}
+
+#define GROUP 8 /* targets that share their negatives */
+
+/* Sums: each word is predicted by the mean of all other words and n-grams of its text. Targets alone are left out by their frequency.
+
+   All targets of a text see its vectors as they were before it; those change after it, by all gradients together. */
+int sums_train(const Task *t, int64_t first, int64_t last, uint64_t seed) {
+    int dim = t->dim;
+    uint64_t state = seed;
+    Space w;
+    int64_t longest = longest_of(t, first, last);
+    int64_t *grams = malloc(sizeof(int64_t) * (longest * t->order + 1));
+    if (!make_space(&w, t) || !grams) {
+        free_space(&w), free(grams);
+        return 1;
+    }
+    float *context = w.mixed, *sum = w.rows, *all = w.gained;
+    int64_t unsaid = 0;
+    float lr = t->lr;
+    for (int64_t s = first; s < last; s++) {
+        const int32_t *text = t->tokens + t->starts[s];
+        int64_t n = t->starts[s + 1] - t->starts[s], g = 0;
+        unsaid += n;
+        if (unsaid > 10000 || s == first) lr = rate(t, unsaid), unsaid = 0;
+        if (n < 2) continue;
+        for (int64_t i = 0; i < n; i++) {
+            uint64_t hash = (uint64_t)text[i];
+            for (int64_t j = i + 1; j < n && j < i + t->order; j++) {
+                hash = hash * 116049371u + (uint64_t)text[j];
+                grams[g++] = t->first_gram + (int64_t)(hash % (uint64_t)t->buckets);
+            }
+        }
+        for (int d = 0; d < t->dropped && g > 0; d++) grams[next(&state) % (uint64_t)g] = grams[g - 1], g--;
+        memset(sum, 0, sizeof(float) * dim), memset(all, 0, sizeof(float) * dim);
+        for (int64_t i = 0; i < n; i++) add(sum, t->in + (int64_t)text[i] * dim, 1, dim);
+        for (int64_t i = 0; i < g; i++) add(sum, t->in + grams[i] * dim, 1, dim);
+        float each = 1.0f / (float)(n + g - 1);
+        for (int64_t i = 0; i < n;) {
+            int64_t target[GROUP];
+            int m = 0;
+            for (; i < n && m < GROUP; i++)
+                if (!t->keep || uniform(&state) < t->keep[text[i]]) target[m++] = i;
+            if (!m) break;
+            for (int j = 0; j < m; j++) {
+                float *row = w.in[j] = context + (int64_t)j * dim;
+                memset(row, 0, sizeof(float) * dim);
+                add(row, sum, each, dim), add(row, t->in + (int64_t)text[target[j]] * dim, -each, dim);
+            }
+            int k = 0;
+            for (; k < t->negatives; k++) w.out[k] = t->out + (int64_t)t->noise[next(&state) % (uint64_t)t->noise_size] * dim, w.label[k] = 0;
+            step(t, &w, m, k, lr); /* a drawn word may be one of the targets: among many words that is rare */
+            for (int j = 0; j < m; j++) {
+                float *out = t->out + (int64_t)text[target[j]] * dim, x = dot(w.in[j], out, dim);
+                x = x > LIMIT ? LIMIT : x >= -LIMIT ? x : -LIMIT;
+                int at = (int)((x + LIMIT) * (TABLE / (2 * LIMIT)) + 0.5f);
+                float gain = (1 - logistic[at]) * lr;
+                t->loss[0] += softplus[TABLE - at];
+                add(w.to[j], out, gain, dim);
+                add(out, w.in[j], gain, dim);
+                add(all, w.to[j], each, dim);
+                add(t->in + (int64_t)text[target[j]] * dim, w.to[j], -each, dim); /* it was not among its own context */
+            }
+        }
+        for (int64_t i = 0; i < n; i++) add(t->in + (int64_t)text[i] * dim, all, 1, dim);
+        for (int64_t i = 0; i < g; i++) add(t->in + grams[i] * dim, all, 1, dim);
+    }
+    __atomic_add_fetch(t->done, unsaid, __ATOMIC_RELAXED);
+    free_space(&w), free(grams);
+    return 0;
+}
+
+/* Senses: a word's vector is a mixture of its senses', weighed by what stands around it, and predicts that.
+
+   `in` holds the senses [words, mixed, dim], `shared` and `bias` what chooses among them [words, mixed, dim], [words, mixed].
+   alpha: temperature; doc_lr: how much noise (Gumbel's, 0 or 1); prior: weight of the entropy of the choice, which is to be small. */
+int senses_train(const Task *t, int64_t first, int64_t last, uint64_t seed) {
+    int dim = t->dim, senses = t->mixed;
+    uint64_t state = seed;
+    Space w;
+    int32_t *text = malloc(sizeof(int32_t) * (longest_of(t, first, last) + 1));
+    if (!make_space(&w, t) || !text) {
+        free_space(&w), free(text);
+        return 1;
+    }
+    int64_t unsaid = 0;
+    float lr = t->lr;
+    for (int64_t s = first; s < last; s++) {
+        int64_t n = kept(t, s, text, &state);
+        unsaid += t->starts[s + 1] - t->starts[s];
+        if (unsaid > 10000 || s == first) lr = rate(t, unsaid), unsaid = 0;
+        for (int64_t i = 0; i < n; i++) {
+            int64_t reach = t->shrink ? 1 + (int64_t)(next(&state) % (uint64_t)t->window) : t->window;
+            int64_t from = i - reach < 0 ? 0 : i - reach, to = i + reach >= n ? n - 1 : i + reach;
+            /* The context counts whole, [from, to] or not: it is what the sense is told by. */
+            int64_t left = i - t->window < 0 ? 0 : i - t->window, right = i + t->window >= n ? n - 1 : i + t->window;
+            if (left == right) continue;
+            float *context = w.doc, logit[32], p[32], z[32], dz[32], entropy = 0, mean = 0;
+            memset(context, 0, sizeof(float) * dim);
+            for (int64_t j = left; j <= right; j++)
+                if (j != i) add(context, t->out + (int64_t)text[j] * dim, 1.0f / (float)(right - left), dim);
+            int64_t own = (int64_t)text[i] * senses;
+            memset(w.rows, 0, sizeof(float) * dim);
+            for (int k = 0; k < senses; k++) logit[k] = dot(context, t->shared + (own + k) * dim, dim) + t->bias[own + k];
+            softmax(logit, p, senses);
+            for (int k = 0; k < senses; k++) {
+                if (t->doc_lr > 0) logit[k] -= t->doc_lr * logf(-logf(uniform(&state) + 1e-9f) + 1e-9f);
+                logit[k] /= t->alpha;
+            }
+            softmax(logit, z, senses);
+            for (int k = 0; k < senses; k++) {
+                add(w.rows, t->in + (own + k) * dim, z[k], dim);
+                t->state[own + k] += z[k];
+                entropy -= p[k] * logf(p[k] + 1e-12f);
+            }
+            w.in[0] = w.rows;
+            int k = 0;
+            for (int64_t j = from; j <= to; j++) {
+                if (j == i) continue;
+                w.out[k] = t->out + (int64_t)text[j] * dim, w.label[k++] = 1;
+                for (int d = 0; d < t->negatives; d++) {
+                    int32_t drawn = t->noise[next(&state) % (uint64_t)t->noise_size];
+                    if (drawn != text[j]) w.out[k] = t->out + (int64_t)drawn * dim, w.label[k++] = 0;
+                }
+            }
+            step(t, &w, 1, k, lr);
+            for (int a = 0; a < senses; a++) mean += z[a] * (dz[a] = dot(w.change, t->in + (own + a) * dim, dim));
+            for (int a = 0; a < senses; a++) {
+                float g = z[a] * (dz[a] - mean) / t->alpha + lr * t->prior * p[a] * (logf(p[a] + 1e-12f) + entropy);
+                add(t->in + (own + a) * dim, w.change, z[a], dim);
+                add(t->shared + (own + a) * dim, context, g, dim);
+                t->bias[own + a] += g;
             }
         }
     }
     __atomic_add_fetch(t->done, unsaid, __ATOMIC_RELAXED);
-    free(w.S), free(w.change), free(w.rows), free(text);
+    free_space(&w), free(text);
     return 0;
 }

@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,90 +53,74 @@ class Tables:
 
     words: np.ndarray  # float32 [words, dim]: a word as it predicts
     output: np.ndarray  # float32 [words, dim]: as it is predicted; with a tree, of its nodes
-    docs: np.ndarray | None  # float32 [texts, dim]
+    docs: np.ndarray | None  # float32 [texts, dim]; of `Bits(real)` [texts, real], of `Mixture` the proportions [texts, topics]
     counts: np.ndarray  # int64 [words]: uses
     loss: list[float]
+    shared: dict[str, np.ndarray] = field(default_factory=dict)  # projection [dim, real] and bias [dim]; or topics [topics, dim]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SkipGram:
-    """How vectors are trained; `fit` gives them, `infer` those of further texts.
+class Bits:
+    """A text predicts with zeros and ones: the sigmoids of its numbers, rounded; back the gradient goes through the sigmoids.
 
-    Mikolov, Chen, Corrado and Dean, 2013, arXiv:1301.3781; Mikolov, Sutskever, Chen, Corrado and Dean, 2013, arXiv:1310.4546;
-    documents: Le and Mikolov, 2014, arXiv:1405.4053 (PV-DBOW; with cbow PV-DM). Defaults are word2vec's. All that predicts one word
-    shares its negatives (Ji et al., 2016, arXiv:1604.04661). Needs a C compiler, see `parts.native`.
+    Krizhevsky and Hinton, 2011; Grzegorczyk and Kurdziel, 2016, arXiv:1611.01116 (binary paragraph vectors). real: so many numbers a
+    text, from which one matrix, the same for all texts, makes the dim bits (Real-Binary); 0: a number a bit.
+    """
 
-    With workers=1 a seed gives the same vectors again; several write into one table without locks, and differ a little each time.
+    real: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """A text's vector is a mixture of topics, p = softmax(w), and is added to its words': Moody, 2016, arXiv:1605.02019 (lda2vec).
+
+    prior: weight of the log of Dirichlet(alpha), once a text and epoch; it rises from 0 to this as the rate falls to lr_end. alpha: below
+    1 (None: 1 / topics) texts have few topics.
+    lr: AdaGrad's, of the proportions.
+    """
+
+    topics: int
+    prior: float = 200.0
+    alpha: float | None = None
+    lr: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What all three loops share; see `SkipGram`, `parts.ngram_sums` and `parts.senses`.
+
+    Needs a C compiler, see `parts.native`. With workers=1 a seed gives the same vectors again; several write into one table without
+    locks, and differ a little each time.
     """
 
     dim: int = 100
-    window: int = 5  # words to either side, at most: each time a number from 1 to it is drawn, unless shrink=False
-    negatives: int = 5  # words drawn for each predicted one; 0: a tree of the words instead (hierarchical softmax)
+    negatives: int = 5  # words drawn for each predicted one
     epochs: int = 5
     lr: float = 0.025  # falls linearly, over all epochs, to lr_end
     lr_end: float = 1e-4
     sample: float = 1e-3  # a word of frequency f is kept with probability sqrt(sample / f) + sample / f; 0 keeps all
     power: float = 0.75  # negatives are drawn in proportion to their counts to this power
-    cbow: bool = False  # the mean of the neighbours predicts, instead of each
-    documents: bool = False  # each text has a vector that predicts its words, too
-    neighbours: bool = True  # False: documents alone predict
-    shrink: bool = True
     workers: int | None = None  # threads; None: as many as this process may use
     seed: int = 0
 
-    def fit(
+    def _train(
         self,
-        corpus: Corpus,
-        n_words: int,
-        *,
-        start: np.ndarray | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Tables:
-        """Vectors of the words 0 to n_words - 1. start: word vectors [n_words, dim] to begin with. progress: (epochs done, epochs)."""
-        self._check()
-        corpus.check(n_words)
-        counts = np.bincount(corpus.tokens, minlength=n_words).astype(np.int64)
-        rng = np.random.default_rng(self.seed)
-        words = _table(n_words, self.dim)
-        words[:, : self.dim] = (rng.random((n_words, self.dim), np.float32) - 0.5) / self.dim if start is None else start
-        docs = self._fresh_docs(len(corpus), rng) if self.documents else None
-        output = _table(n_words, self.dim)
-        loss = self._run(corpus, words, output, docs, counts, fixed=False, progress=progress)
-        trim = slice(None), slice(self.dim)
-        return Tables(words[trim].copy(), output[trim].copy(), None if docs is None else docs[trim].copy(), counts, loss)
-
-    def infer(self, corpus: Corpus, known: Tables) -> np.ndarray:
-        """Vectors of further texts, float32 [texts, dim]: their own steps alone, the words' vectors stay."""
-        self._check()
-        corpus.check(len(known.words))
-        words, output = (_table(len(part), self.dim) for part in (known.words, known.output))
-        words[:, : self.dim], output[:, : self.dim] = known.words, known.output
-        docs = self._fresh_docs(len(corpus), np.random.default_rng(self.seed + 1))
-        self._run(corpus, words, output, docs, known.counts, fixed=True)
-        return docs[:, : self.dim].copy()
-
-    # Within -------------------------------------------------------------------------------------------------------
-    def _fresh_docs(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        docs = _table(n, self.dim)
-        docs[:, : self.dim] = (rng.random((n, self.dim), np.float32) - 0.5) / self.dim
-        return docs
-
-    def _run(
-        self,
+        function: str,
         corpus: Corpus,
         words: np.ndarray,
         output: np.ndarray,
-        docs: np.ndarray | None,
         counts: np.ndarray,
-        *,
-        fixed: bool,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        *,
+        fixed: bool = False,
+        tree: Any = None,
+        more: dict[str, Any],
     ) -> list[float]:
+        """Run a function of skipgram.c over the texts, epoch by epoch; the tables change in place. more: further fields of its Task."""
         lib = native.library(Path(__file__).with_suffix(".c"))
         lib.skipgram_start()
         share = np.maximum(counts, 1) / max(counts.sum(), 1)
         keep = (np.sqrt(self.sample / share) + self.sample / share).astype(np.float32) if self.sample else None
-        tree = huffman(counts) if self.negatives == 0 else None
         noise = _noise(counts, self.power) if tree is None else np.zeros(1, np.int32)
         tokens, starts = np.ascontiguousarray(corpus.tokens), np.ascontiguousarray(corpus.starts)
         done = ctypes.c_int64(0)
@@ -145,13 +129,13 @@ class SkipGram:
         cuts = np.searchsorted(starts, np.linspace(0, len(tokens), workers + 1)[1:-1])
         cuts = np.concatenate([[0], cuts, [len(corpus)]]).tolist()
         losses = np.zeros((workers, 2))
+        given = {name: _at(value) if isinstance(value, np.ndarray) else value for name, value in more.items()}
         tasks = [
             _Task(
-                words=_at(words), output=_at(output), docs=_at(docs), tokens=_at(tokens), starts=_at(starts), keep=_at(keep),
+                **{"in": _at(words)}, out=_at(output), tokens=_at(tokens), starts=_at(starts), keep=_at(keep),
                 noise=_at(noise), path_start=_at(tree and tree[0]), path_node=_at(tree and tree[1]), path_turn=_at(tree and tree[2]),
                 noise_size=len(noise), total=max(1, self.epochs * len(tokens)), done=ctypes.addressof(done), loss=_at(losses[one]),
-                lr=self.lr, lr_end=min(self.lr, self.lr_end), dim=words.shape[1], window=self.window, negatives=self.negatives,
-                mean=self.cbow, neighbours=self.neighbours, fixed=fixed, shrink=self.shrink,
+                lr=self.lr, lr_end=min(self.lr, self.lr_end), dim=words.shape[1], negatives=self.negatives, fixed=fixed, **given,
             )
             for one in range(workers)
         ]  # fmt: skip
@@ -159,7 +143,7 @@ class SkipGram:
         seeds = np.random.default_rng([self.seed, fixed]).integers(0, 2**63, size=(self.epochs, workers))
 
         def work(epoch: int, one: int) -> int:
-            return lib.skipgram_train(
+            return lib[function](
                 ctypes.byref(tasks[one]), ctypes.c_int64(cuts[one]), ctypes.c_int64(cuts[one + 1]), ctypes.c_uint64(int(seeds[epoch, one]))
             )
 
@@ -174,28 +158,169 @@ class SkipGram:
                 progress(epoch + 1, self.epochs)
         return curve
 
-    def _check(self) -> None:
-        for name, least in (("dim", 1), ("window", 1), ("negatives", 0), ("epochs", 1)):
+    def _check(self, *names: str) -> None:
+        for name, least in (("dim", 1), ("negatives", 0), ("epochs", 1), *((name, 1) for name in names)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise InputError(f"{name}={value!r}: wanted a whole number of at least {least}")
-        if self.window > 100 or self.negatives > 100:
-            raise InputError(f"window={self.window}, negatives={self.negatives}: wanted at most 100")
+        if getattr(self, "window", 1) > 100 or self.negatives > 100:
+            raise InputError(f"window={getattr(self, 'window', 1)}, negatives={self.negatives}: wanted at most 100")
         if not self.lr > 0 or not self.lr_end >= 0 or not self.sample >= 0:
             raise InputError(f"lr={self.lr}, lr_end={self.lr_end}, sample={self.sample}: wanted lr above 0, the others 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipGram(Engine):
+    """How vectors are trained; `fit` gives them, `infer` those of further texts.
+
+    Mikolov, Chen, Corrado and Dean, 2013, arXiv:1301.3781; Mikolov, Sutskever, Chen, Corrado and Dean, 2013, arXiv:1310.4546;
+    documents: Le and Mikolov, 2014, arXiv:1405.4053 (PV-DBOW; with cbow PV-DM). Defaults are word2vec's. All that predicts one word
+    shares its negatives (Ji et al., 2016, arXiv:1604.04661); negatives=0: a tree of the words instead (hierarchical softmax).
+    """
+
+    window: int = 5  # words to either side, at most: each time a number from 1 to it is drawn, unless shrink=False
+    cbow: bool = False  # the mean of the neighbours predicts, instead of each
+    documents: bool | Bits | Mixture = False  # each text has a vector that predicts its words, too, or with them
+    neighbours: bool = True  # False: documents alone predict
+    shrink: bool = True
+
+    def fit(
+        self,
+        corpus: Corpus,
+        n_words: int,
+        *,
+        start: np.ndarray | Tables | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Tables:
+        """Vectors of the words 0 to n_words - 1.
+
+        start: word vectors [n_words, dim] to begin with, or tables (with their topics, where there are). progress: (epochs done, epochs).
+        """
+        self._checked()
+        corpus.check(n_words)
+        counts = np.bincount(corpus.tokens, minlength=n_words).astype(np.int64)
+        rng = np.random.default_rng(self.seed)
+        given = start if isinstance(start, Tables) else None
+        words, output = _table(n_words, self.dim), _table(n_words, self.dim)
+        words[:, : self.dim] = (
+            (rng.random((n_words, self.dim), np.float32) - 0.5) / self.dim if start is None else given.words if given else start
+        )
+        if given:
+            output[:, : self.dim] = given.output
+        docs, shared = self._fresh_docs(len(corpus), rng), self._fresh_shared(rng, given)
+        loss = self._run(corpus, words, output, docs, shared, counts, fixed=False, progress=progress)
+        cut = (slice(None), slice(self.dim))
+        return Tables(words[cut].copy(), output[cut].copy(), self._read(docs), counts, loss, self._cut(shared))
+
+    def infer(self, corpus: Corpus, known: Tables) -> np.ndarray:
+        """What `Tables.docs` is, of further texts: their own steps alone, all else stays."""
+        self._checked()
+        corpus.check(len(known.words))
+        words, output = (_table(len(part), self.dim) for part in (known.words, known.output))
+        words[:, : self.dim], output[:, : self.dim] = known.words, known.output
+        rng = np.random.default_rng(self.seed + 1)
+        docs, shared = self._fresh_docs(len(corpus), rng), self._fresh_shared(rng, known)
+        if docs is None:
+            raise InputError("documents=False: there is nothing of a text to infer")
+        self._run(corpus, words, output, docs, shared, known.counts, fixed=True)
+        found = self._read(docs)
+        assert found is not None
+        return found
+
+    # Within -------------------------------------------------------------------------------------------------------
+    @property
+    def _width(self) -> int:
+        """Numbers that a text learns."""
+        if isinstance(self.documents, Mixture):
+            return self.documents.topics
+        return self.documents.real or self.dim if isinstance(self.documents, Bits) else self.dim
+
+    def _fresh_docs(self, n: int, rng: np.random.Generator) -> np.ndarray | None:
+        if not self.documents:
+            return None
+        docs = _table(n, self._width)
+        # Small numbers; of a mixture a little about none, of what makes bits enough to make different ones.
+        scale = 0.02 if isinstance(self.documents, Mixture) else 1.0 if self._width != self.dim else 1 / self.dim
+        docs[:, : self._width] = (rng.random((n, self._width), np.float32) - 0.5) * scale
+        return docs
+
+    def _fresh_shared(self, rng: np.random.Generator, given: Tables | None) -> dict[str, np.ndarray]:
+        if isinstance(self.documents, Mixture):
+            topics = _table(self.documents.topics, self.dim)
+            known = given.shared.get("topics") if given else None
+            topics[:, : self.dim] = rng.normal(size=(len(topics), self.dim)) / self.dim**0.5 if known is None else known
+            return {"topics": topics}
+        if isinstance(self.documents, Bits) and self.documents.real:
+            projection, bias = _table(-(-self.dim // WIDTH) * WIDTH, self._width), _table(1, self.dim)
+            known = given.shared.get("projection") if given else None
+            projection[: self.dim, : self._width] = rng.normal(size=(self.dim, self._width)) / self._width**0.5 if known is None else known
+            if given and "bias" in given.shared:
+                bias[0, : self.dim] = given.shared["bias"]
+            return {"projection": projection, "bias": bias}
+        return {}
+
+    def _read(self, docs: np.ndarray | None) -> np.ndarray | None:
+        if docs is None:
+            return None
+        found = docs[:, : self._width].copy()
+        if isinstance(self.documents, Mixture):
+            found = np.exp(found - found.max(axis=1, keepdims=True))
+            found /= found.sum(axis=1, keepdims=True)
+        return found
+
+    def _cut(self, shared: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if "topics" in shared:
+            return {"topics": shared["topics"][:, : self.dim].copy()}
+        if shared:
+            return {"projection": shared["projection"][: self.dim, : self._width].copy(), "bias": shared["bias"][0, : self.dim].copy()}
+        return {}
+
+    def _run(
+        self,
+        corpus: Corpus,
+        words: np.ndarray,
+        output: np.ndarray,
+        docs: np.ndarray | None,
+        shared: dict[str, np.ndarray],
+        counts: np.ndarray,
+        *,
+        fixed: bool,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[float]:
+        more: dict[str, Any] = {"window": self.window, "mean": self.cbow, "neighbours": self.neighbours, "shrink": self.shrink}
+        if docs is not None:
+            more |= {"docs": docs, "doc_dim": docs.shape[1]}
+        if isinstance(self.documents, Mixture):
+            mix = self.documents
+            more |= {"kind": 3, "shared": shared["topics"], "state": np.zeros_like(docs), "mixed": mix.topics, "doc_lr": mix.lr}
+            more |= {"prior": mix.prior, "alpha": 1 / mix.topics if mix.alpha is None else mix.alpha}
+        elif isinstance(self.documents, Bits):
+            more |= {"kind": 2, "shared": shared["projection"], "bias": shared["bias"]} if shared else {"kind": 1}
+        tree = huffman(counts) if self.negatives == 0 else None
+        return self._train("skipgram_train", corpus, words, output, counts, progress, fixed=fixed, tree=tree, more=more)
+
+    def _checked(self) -> None:
+        self._check("window")
         if not (self.documents or self.neighbours):
             raise InputError("documents=False and neighbours=False: nothing would predict")
+        if isinstance(self.documents, Mixture) and (self.documents.topics < 1 or self.cbow or not self.neighbours):
+            raise InputError("a mixture needs topics, and neighbours that each predict: cbow=False, neighbours=True")
+        if isinstance(self.documents, Bits) and (self.documents.real < 0 or self.cbow):
+            raise InputError(f"{self.documents}, cbow={self.cbow}: wanted real of 0 or more, and cbow=False")
 
 
 class _Task(ctypes.Structure):
     """As in skipgram.c."""
 
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("words", "output", "docs", "tokens", "starts", "keep", "noise")),
+        *((name, ctypes.c_void_p) for name in ("in", "out", "docs", "tokens", "starts", "keep", "noise")),
         *((name, ctypes.c_void_p) for name in ("path_start", "path_node", "path_turn")),
         ("noise_size", ctypes.c_int64), ("total", ctypes.c_int64), ("done", ctypes.c_void_p), ("loss", ctypes.c_void_p),
         ("lr", ctypes.c_float), ("lr_end", ctypes.c_float),
-        *((name, ctypes.c_int32) for name in ("dim", "window", "negatives", "mean", "neighbours", "fixed", "shrink")),
+        *((name, ctypes.c_int32) for name in ("dim", "window", "negatives", "mean", "neighbours", "fixed", "shrink", "kind", "doc_dim")),
+        *((name, ctypes.c_void_p) for name in ("shared", "bias", "state")), ("mixed", ctypes.c_int32),
+        *((name, ctypes.c_float) for name in ("prior", "alpha", "doc_lr")),
+        ("first_gram", ctypes.c_int64), ("buckets", ctypes.c_int64), ("order", ctypes.c_int32), ("dropped", ctypes.c_int32),
     )  # fmt: skip
 
 
@@ -256,4 +381,4 @@ def _at(array: np.ndarray | None) -> int | None:
     return None if array is None else array.ctypes.data
 
 
-__all__ = ["Corpus", "SkipGram", "Tables", "huffman"]
+__all__ = ["Bits", "Corpus", "Engine", "Mixture", "SkipGram", "Tables", "huffman"]
