@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from unlabeled import Frozen, InputError, MissingExtra, SimCLR, load_model
-from unlabeled.encoders import Inputs, encoder
+from unlabeled.data import as_items
+from unlabeled.encoders import Inputs, encoder, has_minilm
 from unlabeled.encoders.conv import ConvNet
 from unlabeled.encoders.text import NgramBag
+from unlabeled.learner import EMBED_ROWS, EMBED_TOKENS, Source
 
 WORDS = ["open", "close", "a", "file", "socket", "the", "red", "table", "quickly"]
 TEXTS = [f"{a} the {b}" for a in WORDS for b in WORDS]
@@ -182,3 +184,24 @@ def test_an_encoder_of_another_kind_of_data_is_refused_with_the_fitting_ones():
         encoder("ngrams", Inputs("image"))
     with pytest.raises(InputError, match="mlp, identity"):
         encoder("conv4", Inputs("table", features=3))
+
+
+@pytest.mark.skipif(not has_minilm(), reason="MiniLM isn't installed")
+def test_texts_of_any_length_are_embedded_in_batches_of_like_size_each_text_once():
+    texts = ["a b"] * 700 + ["word " * 100] * 30 + ["", "one " * 5000]
+    model = Frozen(encoder="minilm").fit(texts[:2])
+    source = Source(as_items(texts), model.net_.encode, model.inputs_)
+    parts = list(source.parts())
+    assert sorted(np.concatenate(parts)) == list(range(len(texts)))
+    tokens = [len(part) * source.lengths[part].max() for part in parts]
+    assert max(tokens) <= EMBED_TOKENS and max(len(part) for part in parts) <= EMBED_ROWS and len(parts) < 8
+
+
+@pytest.mark.skipif(not has_minilm(), reason="MiniLM isn't installed")
+def test_embedding_in_half_precision_gives_nearly_the_same_vectors_and_a_wrong_precision_is_refused():
+    texts = ["a cat sat on the mat", "", "stocks fell on Monday", "naïve 猫 🐈", "cat " * 300]
+    full, half = (Frozen(encoder="minilm", embed_precision=one).fit(texts).transform(texts) for one in ("32-true", "bf16-mixed"))
+    assert full.dtype == half.dtype == np.float32 and not np.array_equal(full, half)
+    assert ((full * half).sum(axis=1) / np.linalg.norm(half, axis=1)).min() > 0.999
+    with pytest.raises(InputError, match="embed_precision"):
+        Frozen(encoder="minilm", embed_precision="half").fit(texts).transform(texts)

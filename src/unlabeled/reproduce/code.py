@@ -17,7 +17,7 @@ COUNTED = ("methods", "parts", "views", "encoders", "tasks", "evaluate", "studie
 # What those hold that changes no number; of `methods` itself that is the table of names.
 APART = ("reproduce.harness", "reproduce.claims", "reproduce.runner", "reproduce.sources", "reproduce.code", "parts.gather", "methods")
 # Settings of `Learner` that say where it trains, not what.
-WHERE = ("device", "devices", "nodes", "strategy", "precision", "compile")
+WHERE = ("device", "devices", "nodes", "strategy", "precision", "embed_precision", "compile")
 SETTINGS = "unlabeled.reproduce.settings"  # what every reproduction is measured with
 
 
