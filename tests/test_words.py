@@ -167,3 +167,10 @@ def test_a_word_that_is_not_known_is_said(model):
     for ask in (lambda: model.most_similar("Paris"), lambda: model.analogy("paris", "zzz", "rome"), lambda: model.vector("")):
         with pytest.raises(InputError, match="is none of the"):
             ask()
+
+
+def test_few_texts_are_read_more_often_unless_epochs_are_given():
+    few = ["a b c d e"] * 40
+    assert len(Word2Vec(min_count=1, dim=8).fit(few).loss_curve_) == 100
+    assert len(Word2Vec(min_count=1, dim=8, epochs=3).fit(few).loss_curve_) == 3
+    assert Word2Vec()._passes(100_000, None) == 50 and Word2Vec()._passes(10**9, None) == 5

