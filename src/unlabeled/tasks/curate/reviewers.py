@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import http.client
 import io
 import json
-import os
 import re
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unlabeled.errors import InputError
-from unlabeled.parts.checks import number, whole
+from unlabeled.parts.chat import Chat
 
-TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
 ANSWER = 'Answer with one JSON object and nothing else: {"violates": true or false, "confidence": 0 to 1, "reason": "one sentence"}.'
 
 
@@ -62,7 +56,7 @@ def ask_person(item: Any, policy: str) -> Verdict:
 
 
 @dataclass(kw_only=True)
-class OpenAIReviewer:
+class OpenAIReviewer(Chat):
     """A language model asked over HTTP (`base_url`/chat/completions), with retries, a timeout and a cache by content.
 
     item: a text, a picture (uint8 [H, W, C] or [H, W]), or {"text": ..., "image": ...}. It is sent to `base_url`: name a server
@@ -75,21 +69,11 @@ class OpenAIReviewer:
     >>> reviewer("Win money now!!!", "No get-rich-quick offers.").violates
     """
 
-    base_url: str
-    model: str
-    api_key: str | None = field(default=None, repr=False)
     examples: tuple[tuple[str, bool], ...] = ()
-    retries: int = 3
-    timeout: float = 60.0
-    wait: float = 1.0  # seconds before the first retry, doubled for each further one
     cache: str | Path | None = None
-    asked: int = field(default=0, init=False)  # requests that went out
 
     def __post_init__(self) -> None:
-        if not str(self.base_url).startswith(("http://", "https://")):
-            raise InputError(f"base_url={self.base_url!r}: wanted an address that begins with http:// or https://")
-        whole("retries", self.retries, 0)
-        number("timeout", self.timeout, 0, above=True)
+        super().__post_init__()
         self._known: dict[str, Verdict] = {}
 
     def __call__(self, item: Any, policy: str) -> Verdict:
@@ -99,42 +83,11 @@ class OpenAIReviewer:
         if key not in self._known:
             found = _read(path)
             if found is None:
-                found = self._ask(messages)
+                found = self.ask(messages, _parsed) or Verdict(None, 0.0, "the answer couldn't be read")
                 if path is not None and found.violates is not None:
                     _write(path, found)
             self._known[key] = found
         return self._known[key]
-
-    def _ask(self, messages: list[dict[str, Any]]) -> Verdict:
-        body = json.dumps({"model": self.model, "messages": messages, "temperature": 0}).encode()
-        key = self.api_key or os.environ.get("OPENAI_API_KEY")
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-        unread, why = False, "nobody was asked"
-        for attempt in range(self.retries + 1):
-            request = urllib.request.Request(f"{self.base_url.rstrip('/')}/chat/completions", body, headers)
-            self.asked += 1
-            pause = self.wait * 2**attempt
-            try:
-                with urllib.request.urlopen(request, timeout=self.timeout) as reply:
-                    verdict = _parsed(json.load(reply)["choices"][0]["message"]["content"])
-                if verdict is not None:
-                    return verdict
-                unread, pause = True, 0.0
-            except urllib.error.HTTPError as error:
-                why = f"status {error.code}"
-                if error.code not in TRY_AGAIN:
-                    said = error.read(300).decode("utf-8", "replace")
-                    raise InputError(f"{self.base_url} refuses with {why}: {said}") from None
-                pause = max(pause, _seconds(error.headers.get("Retry-After")))
-            except (ValueError, KeyError, IndexError, TypeError):  # an answer, but none of this kind
-                unread, pause = True, 0.0
-            except (OSError, http.client.HTTPException) as error:  # refused, reset, cut short, or too late
-                why = str(getattr(error, "reason", error)) or type(error).__name__
-            if attempt < self.retries and pause:
-                time.sleep(min(pause, 60.0))
-        if unread:
-            return Verdict(None, 0.0, "the answer couldn't be read")
-        raise ConnectionError(f"{self.base_url} gave no answer in {self.retries + 1} attempts: {why}")
 
     def _messages(self, item: Any, policy: str) -> list[dict[str, Any]]:
         # What is reviewed comes from those who may want to break the policy: it is shown as data, and said to be.
@@ -186,10 +139,6 @@ def _parsed(text: Any) -> Verdict | None:
             sure = float(sure) if isinstance(sure, int | float) and 0 <= sure <= 1 else 1.0
             return Verdict(answer["violates"], sure, str(answer.get("reason", "")))
     return None
-
-
-def _seconds(said: str | None) -> float:
-    return float(said) if said and re.fullmatch(r"\d+(\.\d+)?", said) else 0.0
 
 
 def _read(path: Path | None) -> Verdict | None:
