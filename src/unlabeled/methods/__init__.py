@@ -41,6 +41,10 @@ NAMED = {
     "lfr": "unlabeled.methods.tabular.lfr.LFR",
     "tfidf-svd": "unlabeled.methods.words.tfidf_svd.TfidfSVD",
     "word2vec": "unlabeled.methods.words.word2vec.Word2Vec",
+    "simcse": "unlabeled.methods.sentences.simcse.SimCSE",
+    "dclr": "unlabeled.methods.sentences.dclr.DCLR",
+    "clusterns": "unlabeled.methods.sentences.clusterns.ClusterNS",
+    "compcse": "unlabeled.methods.sentences.compcse.CompCSE",
 }
 
 
