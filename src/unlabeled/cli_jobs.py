@@ -1,4 +1,4 @@
-"""The commands that work on a finished run: reduce, curate, classify, suspects, duplicates, outliers, graph, concepts, compare."""
+"""The commands that work on a finished run: topics, reduce, curate, classify, suspects, duplicates, outliers, graph, concepts, compare."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ def add(command: Callable[[str, Any, str], argparse.ArgumentParser], settings: C
         made.add_argument("--seed", type=int, default=0)
         made.add_argument("--json", action="store_true")
         return made
+
+    topics = job("topics", _topics, "what the texts are about: named topics, over time, in a tree")
+    topics.add_argument("--k", default="auto", help="how many topics (default: chosen)")
+    topics.add_argument("--column", help="the column with the texts, where the items aren't texts")
+    topics.add_argument("--time", metavar="COLUMN", help="a column of dates, years or numbers, or a CSV or Parquet file with id and date")
+    topics.add_argument("--bins", type=int, default=10, help="stretches of time (default: 10)")
+    topics.add_argument("--hierarchy", action="store_true", help="groups of topics, in a tree")
+    topics.add_argument("--levels", help="how many groups each level of the tree has, most first: 12,4 (default: a third, and so on)")
+    topics.add_argument(
+        "--llm", metavar="URL", help="let a language model name the topics: an OpenAI-compatible address, .../v1; it is sent texts"
+    )
+    topics.add_argument("--model", help="the language model's name")
 
     reduce = job("reduce", _reduce, "fewer numbers an item, or one order of all items")
     reduce.add_argument("--method", default="tldr", help="tldr (default), pca, tour (one order), lumap, isomap, single-linkage (maps)")
@@ -83,6 +95,97 @@ def _open(options: argparse.Namespace) -> Any:
     return open(options.run_folder)
 
 
+def _topics(options: argparse.Namespace) -> None:
+    from unlabeled import jobs
+    from unlabeled.parts.chat import Chat
+    from unlabeled.progress import Screen
+
+    if (options.llm is None) != (options.model is None):
+        raise InputError("--llm and --model go together: --llm http://localhost:8000/v1 --model NAME")
+    if options.k != "auto" and not options.k.isdigit():
+        raise InputError(f"--k wants a whole number of topics, or auto, got {options.k!r}")
+    chat = None if options.llm is None else Chat(base_url=options.llm, model=options.model)
+    levels = _whole_numbers("--levels", options.levels) if options.levels else options.hierarchy
+    with Screen() as screen:
+        result = jobs.topics(
+            _open(options),
+            options.k if options.k == "auto" else int(options.k),
+            column=options.column,
+            time=options.time,
+            bins=options.bins,
+            levels=levels,
+            llm=chat and chat.ask,
+            seed=options.seed,
+            progress=screen.naming,
+        )
+    _print(options, result, _show_topics, ", ".join(result["columns"]))
+
+
+def _show_topics(result: dict[str, Any]) -> None:
+    from shutil import get_terminal_size
+
+    width, listed = max(60, get_terminal_size().columns), result["topics"]
+    print(f"{len(listed)} topics of {result['texts']} ({result['how']})")
+    for topic in listed:
+        print(f"\n{topic['size']:>7,}  {topic['name']}")
+        for example in topic["examples"][:3]:
+            print(f"         {_cut(example['text'] or example['id'], width - 9)}")
+    if result["coherence"] is None:
+        print("\ntoo few words to say how good the topics are")
+    else:
+        read, draws = result["coherence"]["texts"], result["coherence"]["draws"]
+        print(f"\nhow good they are, by ten words each; beside them groups of the same sizes drawn at random ({draws} draws)")
+        for name, about in (
+            ("coherence", f"do they stand together? NPMI, -1 to 1, in windows of ten words of {read:,} of these texts"),
+            ("diversity", "how many of the words are different ones?"),
+        ):
+            said = result[name]
+            print(f"  {name}  {said['mean']:5.2f}  random {said['random']:5.2f} ± {said['random_std']:.2f}  {about}")
+    if "time" in result:
+        _show_time(result["time"], listed, width)
+    if "tree" in result:
+        print("\ntopics in groups" if any("children" in node for node in result["tree"]) else "\ntoo few topics to make groups of them")
+        _show_tree(result["tree"], "", width)
+    print()
+
+
+def _show_time(time: dict[str, Any], listed: list[dict[str, Any]], width: int) -> None:
+    from unlabeled.tasks.topics.describe import sparkline
+
+    names, total = time["stretches"], time["items"]
+    print(f"\nshare of the items by {time['of']}, in {len(names)} stretches, the first {names[0]}, the last {names[-1]}")
+    for key, said in (("missing", "no value"), ("unread", "a value that can't be read")):
+        if time[key]:
+            print(f"  {time[key]:,} items have {said} and are not counted")
+    room = max(12, min(max(len(topic["name"]) for topic in listed), width - len(names) - 45))
+    print(f"  {'items':{room}}  {sparkline(total)}  {sum(total):,}")
+    for topic in listed:
+        shares = [count / n if n else float("nan") for count, n in zip(topic["counts"], total, strict=True)]
+        there = [i for i, n in enumerate(total) if n]
+        said = f"most in {names[max(there, key=shares.__getitem__)]}"
+        if topic["by_chance"] > 0.01 / len(listed):
+            said = "steady: no more change than by chance"
+        print(f"  {_cut(topic['name'], room):{room}}  {sparkline(shares)}  {shares[there[0]]:6.1%} to {shares[there[-1]]:6.1%}, {said}")
+
+
+def _show_tree(nodes: list[dict[str, Any]], indent: str, width: int) -> None:
+    for place, node in enumerate(nodes):
+        last = place == len(nodes) - 1
+        print(_cut(f"{indent}{'└─ ' if last else '├─ '}{node['name']}  ({node['size']:,})", width))
+        _show_tree(node.get("children", []), indent + ("   " if last else "│  "), width)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _whole_numbers(name: str, said: str) -> list[int]:
+    try:
+        return [int(part) for part in said.split(",")]
+    except ValueError:
+        raise InputError(f"{name} wants whole numbers with commas between them, got {said!r}") from None
+
+
 def _reduce(options: argparse.Namespace) -> None:
     from unlabeled import jobs
 
@@ -109,10 +212,7 @@ def _curate(options: argparse.Namespace) -> None:
         print(f"{result['chosen']:,} of {result['of']:,} items; how evenly they lie over {clusters} clusters (1: all have as many):")
         print(f"{result['evenness']:.3f}, of as many drawn at random {result['evenness_at_random']:.3f}")
 
-    try:
-        levels = [int(part) for part in options.levels.split(",")] if options.levels else None
-    except ValueError:
-        raise InputError(f"--levels wants whole numbers with commas between them, got {options.levels!r}") from None
+    levels = _whole_numbers("--levels", options.levels) if options.levels else None
     result = jobs.curate(_open(options), options.n, levels, options.seed)
     if options.output:
         Path(options.output).write_text("".join(f"{name}\n" for name in result["ids"]), encoding="utf-8")

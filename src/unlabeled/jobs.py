@@ -23,6 +23,7 @@ CLASSIFIERS = {
     "sea": "unlabeled.tasks.few_shot.sea.SeA",
     "dlds": "unlabeled.tasks.semi_supervised.dlds.DeepLDS",
 }
+TOPIC_TEXTS, DRAWS = 20_000, 3  # texts that the coherence of topics is counted in; draws of random groups beside it
 REDUCTIONS = ("tldr", "pca", "tour", "lumap", "isomap", "single-linkage")
 
 
@@ -219,6 +220,69 @@ def concepts(run: Run, k: int = 20, seed: int = 0) -> dict[str, Any]:
     return {"concepts": listed}
 
 
+def topics(
+    run: Run,
+    k: int | str = "auto",
+    *,
+    column: str | None = None,
+    time: str | Path | Sequence[Any] | None = None,
+    bins: int = 10,
+    levels: Sequence[int] | bool = False,
+    llm: Any = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """What the texts of a run are about: groups of like items, their words, names and sizes. Columns: `topic` and `topic_name`.
+
+    k: how many; "auto" as in `tasks.cluster`. column: the column with the texts, where the items aren't texts themselves. time: a column, a
+    file (see `labels_of`) or one value an item: each topic's share of the items of each of `bins` stretches of time. levels: numbers of
+    groups of topics, falling, or True for a third, a third of that, ...; column `topic_group`, the finest. llm: names the topics, see
+    `tasks.topics.describe.name_topics`; what it can't name keeps its words. progress: called with (done, total) of the topics named.
+
+    "coherence" and "diversity" (`evaluate.topics`) are of ten words a topic on the run's own texts, up to TOPIC_TEXTS of them; beside
+    them those of groups drawn at random, of the same sizes, mean and standard deviation of DRAWS. InputError: no texts, no such column.
+    """
+    from unlabeled.tasks.topics import describe
+
+    texts, where = _texts_of(run, column)
+    when = None if time is None else describe.read_times(_times_of(run, time))
+    labels, how = _grouped(run, k, seed)
+    size = np.bincount(labels)
+    bags = describe.Bags.of(texts)
+    words = bags.topics(labels)
+    names = [", ".join(some[:4]) or f"topic {number}" for number, some in enumerate(words)]
+    Z = np.asarray(run.vectors)
+    shown = [[(run.ids[row], _line(texts[row])) for row in rows] for rows in tasks.central(Z, labels, 5)]
+    if llm is not None:
+        said = []
+        for number in range(len(size)):
+            said += describe.name_topics(llm, words[number : number + 1], [[text for _, text in shown[number]]])
+            progress(number + 1, len(size))
+        names = [name or words_alone for name, words_alone in zip(said, names, strict=True)]
+    listed: list[dict[str, Any]] = [
+        {"topic": c, "name": names[c], "size": int(size[c]), "words": words[c], "examples": [{"id": i, "text": t} for i, t in shown[c]]}
+        for c in range(len(size))
+    ]
+    found: dict[str, Any] = {"items": len(run), "texts": where, "how": how, "topics": listed}
+    found |= _topic_quality(bags, words, labels, texts, seed)
+    columns: dict[str, Any] = {"topic": labels, "topic_name": [names[c] for c in labels]}
+    if when is not None:
+        which, stretches = describe.time_bins(when, bins)
+        course = describe.over_time(labels, which, len(stretches))
+        for c, topic in enumerate(listed):
+            topic |= {"counts": course.counts[c].tolist(), "by_chance": float(course.chance[c])}
+        about = {"of": time if isinstance(time, str) else "the values given", "kind": when.kind, "stretches": stretches}
+        found["time"] = about | {"items": course.counts.sum(axis=0).tolist(), "missing": when.missing, "unread": when.unread}
+    if levels is not False:
+        groups = describe.hierarchy(describe.topic_vectors(Z, labels), None if levels is True else levels)
+        titles = [[", ".join(some[:4]) or "without words" for some in bags.topics(group[labels])] for group in groups]
+        found["tree"] = _tree(listed, groups, titles)
+        if groups:
+            columns["topic_group"] = [titles[0][group] for group in groups[0][labels]]
+    run.set_columns(**columns)
+    return found | {"columns": list(columns)}
+
+
 def reduce(run: Run, method: str = "tldr", dim: int | None = None, out: str | Path | None = None, seed: int = 0) -> dict[str, Any]:
     """Fewer numbers an item. "tour": the items in one meaningful order, column `tour`.
 
@@ -323,6 +387,89 @@ def values_of(run: Run, labels: Any, column: str | None = None) -> list[Any]:
     if len(values) != len(run):
         raise InputError(f"{len(values)} labels for {len(run)} items: give one for each, -1 where there is none")
     return values
+
+
+def _texts_of(run: Run, column: str | None) -> tuple[list[str], str]:
+    """One text for each item, and what they are, for people."""
+    from unlabeled.data.tables import TEXT_NAMES
+
+    if column is None and run.texts is not None:
+        return run.texts, f"{len(run):,} texts"
+    known = (*TEXT_NAMES, "name", "names", "alt", "alt_text", "captions")
+    column = column or next((name for name in run.columns if name.lower() in known and run.column(name).dtype == object), None)
+    if column is None:
+        there = f"columns: {', '.join(run.columns)}" if run.columns else "there are no columns"
+        raise InputError(
+            f"topics are found in texts, and these {run.kind}s have no column of them that is known by its name ({there}): "
+            "name it with --column, or group the items with `unlabeled cluster`"
+        )
+    values = run.column(column)
+    if values.dtype != object:
+        raise InputError(f"the column {column!r} holds {values.dtype} values: wanted one of texts")
+    return ["" if value is None else str(value) for value in values], f'the column "{column}" of {len(run):,} {run.kind}s'
+
+
+def _times_of(run: Run, time: str | Path | Sequence[Any]) -> Sequence[Any]:
+    if isinstance(time, str) and time in run.columns:
+        return run.column(time)
+    if isinstance(time, str | Path):
+        if not Path(time).exists():
+            there = f"it has {', '.join(run.columns)}" if run.columns else "it has none"
+            raise InputError(f"the run has no column {str(time)!r} ({there}), and there is no file of that name")
+        return labels_of(run, time)
+    if len(time) != len(run):
+        raise InputError(f"{len(time):,} times for {len(run):,} items: wanted one each")
+    return time
+
+
+def _grouped(run: Run, k: int | str, seed: int) -> tuple[np.ndarray, str]:
+    """Groups of the items, int64 [n], 0 the largest, and how their number came about; those of `Run.clusters` where it made the same."""
+    kept = run._clusters_file()
+    if kept is not None and kept["asked"] == [k, seed] and kept["database"] == run.config["database"] and "cluster" in run.columns:
+        return run.column("cluster").astype(np.int64), kept["how"]
+    found = tasks.cluster(np.asarray(run.vectors), k=k, seed=seed)
+    return np.argsort(np.argsort(-np.bincount(found.labels), kind="stable"))[found.labels], found.how
+
+
+def _topic_quality(bags: Any, words: list[list[str]], labels: np.ndarray, texts: list[str], seed: int) -> dict[str, Any]:
+    """Coherence and diversity of the topics, and of as many groups of the same sizes drawn at random."""
+    from unlabeled.evaluate.topics import coherence, diversity
+
+    if not any(len(some) > 1 for some in words):
+        return {"coherence": None, "diversity": None}
+    rng = np.random.default_rng(seed)
+    read = [texts[row] for row in np.sort(rng.permutation(len(texts))[:TOPIC_TEXTS])]
+    of_words = coherence(words, read)
+    drawn = [bags.topics(rng.permutation(labels)) for _ in range(DRAWS)]
+    random = {"coherence": [coherence(some, read).mean for some in drawn], "diversity": [diversity(some, 10) for some in drawn]}
+    each = [None if np.isnan(value) else round(float(value), 3) for value in of_words.each]
+    found: dict[str, Any] = {
+        "coherence": {"mean": of_words.mean, "each": each, "texts": len(read)},
+        "diversity": {"mean": diversity(words, 10)},
+    }
+    for name, values in random.items():
+        found[name] |= {"random": float(np.mean(values)), "random_std": float(np.std(values)), "draws": DRAWS}
+    return found
+
+
+def _tree(listed: list[dict[str, Any]], groups: list[np.ndarray], titles: list[list[str]]) -> list[dict[str, Any]]:
+    """Groups within groups, the coarsest first, topics at the ends; the largest first. groups, titles: by level, the finest first."""
+    nodes = [{"topic": entry["topic"], "name": entry["name"], "size": entry["size"]} for entry in listed]
+    of_node = [[c] for c in range(len(listed))]  # the topics of each node
+    for group, names in zip(groups, titles, strict=True):
+        inside = [[i for i, own in enumerate(of_node) if group[own[0]] == g] for g in range(len(names))]
+        made = [[nodes[i] for i in one] for one in inside]
+        of_node = [[c for i in one for c in of_node[i]] for one in inside]
+        nodes = [
+            {"name": name, "size": sum(node["size"] for node in below), "children": sorted(below, key=lambda node: -node["size"])}
+            for name, below in zip(names, made, strict=True)
+        ]
+    return sorted(nodes, key=lambda node: -node["size"])
+
+
+def _line(text: str, most: int = 300) -> str:
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def _reduction(method: str, dim: int, seed: int) -> Any:

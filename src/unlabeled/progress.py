@@ -44,6 +44,11 @@ class Screen:
         if done == total:
             self._stop()
 
+    def naming(self, done: int, total: int) -> None:
+        self._show("naming", done, total, "")
+        if done == total:
+            self._stop()
+
     def training(self, progress: Any) -> None:
         left = f"{progress.seconds_left:.0f} s left" if progress.seconds_left < 120 else f"{progress.seconds_left / 60:.0f} min left"
         about = f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.4f}  {progress.rate:,.0f} items/s  {left}"
