@@ -15,10 +15,11 @@ FACTOR = np.uint64(116049371)  # of the hash of an n-gram: h = first word, then 
 
 @dataclass(frozen=True, kw_only=True)
 class NgramSums(Engine):
-    """Each word of a text is predicted by the mean of all its other words and of its n-grams.
+    """Each word of a text is predicted by the mean of all its other words and of the n-grams that don't hold it.
 
     Pagliardini, Gupta and Jaggi, 2018, arXiv:1703.02507. N-grams are hashed to `buckets` rows after the words'. A word is a target with
-    the probability of `sample`; as context it always counts. `dropped` random n-grams of the text are left out each time.
+    the probability of `sample`; as context it always counts. `dropped` random n-grams of the text are left out each time. Of a text of
+    more than 256 words each 256 are learned from as one; eight targets share their negatives and see the vectors as they were before.
     """
 
     dim: int = 100

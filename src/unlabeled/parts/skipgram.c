@@ -330,70 +330,109 @@ int skipgram_train(const Task *t, int64_t first, int64_t last, uint64_t seed) {
     return 0;
 }
 
-#define GROUP 8 /* targets that share their negatives */
+#define GROUP 8    /* targets that share their negatives */
+#define PIECE 256  /* words of a text that are learned from at once: sentences are meant */
+#define WITHOUT 36 /* a word, and n-grams up to 8 that hold it */
 
-/* Sums: each word is predicted by the mean of all other words and n-grams of its text. Targets alone are left out by their frequency.
+/* (label - sigmoid(x)) times the rate; the loss is counted. */
+static inline float gain(const Task *t, float x, int label, float lr) {
+    x = x > LIMIT ? LIMIT : x >= -LIMIT ? x : -LIMIT; /* what is no number, too */
+    int at = (int)((x + LIMIT) * (TABLE / (2 * LIMIT)) + 0.5f);
+    t->loss[0] += softplus[label ? TABLE - at : at];
+    return ((float)label - logistic[at]) * lr;
+}
 
-   All targets of a text see its vectors as they were before it; those change after it, by all gradients together. */
+/* Up to GROUP targets at places `at` of a text, each predicted by `sum` over all `rows` of it without those that hold the target.
+
+   What all rows gain goes to `all`; what holds a target, and words as they are predicted, change at once. */
+static void sums_step(const Task *t, Space *w, const int32_t *text, const int64_t *grams, const int32_t *at, int m, int rows,
+                      const float *sum, float *all, float lr, uint64_t *state) {
+    int dim = t->dim, longer = t->order - 1, negatives = t->negatives, held[GROUP];
+    int32_t drawn[OUTPUTS];
+    float *without[GROUP][WITHOUT], each[GROUP];
+    for (int j = 0; j < m; j++) {
+        int k = 0;
+        without[j][k++] = t->in + (int64_t)text[at[j]] * dim;
+        for (int l = 0; l < longer; l++)
+            for (int i = at[j] - l - 1 < 0 ? 0 : at[j] - l - 1; i <= at[j]; i++)
+                if (grams[i * longer + l] >= 0) without[j][k++] = t->in + grams[i * longer + l] * dim;
+        held[j] = k, each[j] = 1.0f / (float)(rows - k);
+        w->in[j] = w->mixed + (int64_t)j * dim;
+        memset(w->in[j], 0, sizeof(float) * dim);
+        add(w->in[j], sum, each[j], dim);
+        for (int i = 0; i < k; i++) add(w->in[j], without[j][i], -each[j], dim);
+    }
+    for (int k = 0; k < negatives; k++) {
+        drawn[k] = t->noise[next(state) % (uint64_t)t->noise_size];
+        w->out[k] = t->out + (int64_t)drawn[k] * dim;
+    }
+    products(w->in, m, w->out, negatives, dim, w->S);
+    for (int j = 0; j < m; j++)
+        for (int k = 0; k < negatives; k++) {
+            float *x = w->S + j * negatives + k;
+            *x = drawn[k] == text[at[j]] ? 0 : gain(t, *x, 0, lr); /* the right word is no negative */
+        }
+    memset(w->change, 0, sizeof(float) * m * dim);
+    add_products(w->to, m, w->out, negatives, dim, w->S, negatives, 1);
+    add_products(w->out, negatives, w->in, m, dim, w->S, 1, negatives);
+    for (int j = 0; j < m; j++) {
+        float *right = t->out + (int64_t)text[at[j]] * dim, pull = gain(t, dot(w->in[j], right, dim), 1, lr);
+        add(w->to[j], right, pull, dim);
+        add(right, w->in[j], pull, dim);
+        add(all, w->to[j], each[j], dim);
+        for (int i = 0; i < held[j]; i++) add(without[j][i], w->to[j], -each[j], dim);
+    }
+    t->loss[1] += m;
+}
+
+/* Sums: each word is predicted by the mean of all other words of its text and of the n-grams that don't hold it: those that do would
+   tell it. Targets alone are left out by their frequency. GROUP targets see a text's vectors as they were before the first of them. */
 int sums_train(const Task *t, int64_t first, int64_t last, uint64_t seed) {
-    int dim = t->dim;
+    int dim = t->dim, longer = t->order - 1;
     uint64_t state = seed;
     Space w;
-    int64_t longest = longest_of(t, first, last);
-    int64_t *grams = malloc(sizeof(int64_t) * (longest * t->order + 1));
+    /* grams[i * longer + l]: row of the n-gram of l + 2 words that begins at word i, or -1 */
+    int64_t *grams = malloc(sizeof(int64_t) * (PIECE * longer + 1));
     if (!make_space(&w, t) || !grams) {
         free_space(&w), free(grams);
         return 1;
     }
-    float *context = w.mixed, *sum = w.rows, *all = w.gained;
+    float *sum = w.rows, *all = w.gained, lr = t->lr;
+    int32_t at[PIECE];
     int64_t unsaid = 0;
-    float lr = t->lr;
     for (int64_t s = first; s < last; s++) {
-        const int32_t *text = t->tokens + t->starts[s];
-        int64_t n = t->starts[s + 1] - t->starts[s], g = 0;
-        unsaid += n;
+        unsaid += t->starts[s + 1] - t->starts[s];
         if (unsaid > 10000 || s == first) lr = rate(t, unsaid), unsaid = 0;
-        if (n < 2) continue;
-        for (int64_t i = 0; i < n; i++) {
-            uint64_t hash = (uint64_t)text[i];
-            for (int64_t j = i + 1; j < n && j < i + t->order; j++) {
-                hash = hash * 116049371u + (uint64_t)text[j];
-                grams[g++] = t->first_gram + (int64_t)(hash % (uint64_t)t->buckets);
+        for (int64_t from = t->starts[s]; from + 1 < t->starts[s + 1]; from += PIECE) {
+            const int32_t *text = t->tokens + from;
+            int n = t->starts[s + 1] - from > PIECE ? PIECE : (int)(t->starts[s + 1] - from), slots = n * longer, g = 0, targets = 0;
+            for (int i = 0; i < n; i++)
+                if (!t->keep || uniform(&state) < t->keep[text[i]]) at[targets++] = i;
+            for (int i = 0; i < n; i++) {
+                uint64_t hash = (uint64_t)text[i];
+                for (int l = 0; l < longer; l++) {
+                    int within = i + l + 1 < n;
+                    if (within) hash = hash * 116049371u + (uint64_t)text[i + l + 1], g++;
+                    grams[i * longer + l] = within ? t->first_gram + (int64_t)(hash % (uint64_t)t->buckets) : -1;
+                }
+            }
+            for (int d = 0; d < t->dropped && g > 0; d++, g--) {
+                int drop;
+                do drop = (int)(next(&state) % (uint64_t)slots);
+                while (grams[drop] < 0);
+                grams[drop] = -1;
+            }
+            for (int done = 0; done < targets; done += GROUP) {
+                memset(sum, 0, sizeof(float) * dim), memset(all, 0, sizeof(float) * dim);
+                for (int i = 0; i < n; i++) add(sum, t->in + (int64_t)text[i] * dim, 1, dim);
+                for (int i = 0; i < slots; i++)
+                    if (grams[i] >= 0) add(sum, t->in + grams[i] * dim, 1, dim);
+                sums_step(t, &w, text, grams, at + done, targets - done < GROUP ? targets - done : GROUP, n + g, sum, all, lr, &state);
+                for (int i = 0; i < n; i++) add(t->in + (int64_t)text[i] * dim, all, 1, dim);
+                for (int i = 0; i < slots; i++)
+                    if (grams[i] >= 0) add(t->in + grams[i] * dim, all, 1, dim);
             }
         }
-        for (int d = 0; d < t->dropped && g > 0; d++) grams[next(&state) % (uint64_t)g] = grams[g - 1], g--;
-        memset(sum, 0, sizeof(float) * dim), memset(all, 0, sizeof(float) * dim);
-        for (int64_t i = 0; i < n; i++) add(sum, t->in + (int64_t)text[i] * dim, 1, dim);
-        for (int64_t i = 0; i < g; i++) add(sum, t->in + grams[i] * dim, 1, dim);
-        float each = 1.0f / (float)(n + g - 1);
-        for (int64_t i = 0; i < n;) {
-            int64_t target[GROUP];
-            int m = 0;
-            for (; i < n && m < GROUP; i++)
-                if (!t->keep || uniform(&state) < t->keep[text[i]]) target[m++] = i;
-            if (!m) break;
-            for (int j = 0; j < m; j++) {
-                float *row = w.in[j] = context + (int64_t)j * dim;
-                memset(row, 0, sizeof(float) * dim);
-                add(row, sum, each, dim), add(row, t->in + (int64_t)text[target[j]] * dim, -each, dim);
-            }
-            int k = 0;
-            for (; k < t->negatives; k++) w.out[k] = t->out + (int64_t)t->noise[next(&state) % (uint64_t)t->noise_size] * dim, w.label[k] = 0;
-            step(t, &w, m, k, lr); /* a drawn word may be one of the targets: among many words that is rare */
-            for (int j = 0; j < m; j++) {
-                float *out = t->out + (int64_t)text[target[j]] * dim, x = dot(w.in[j], out, dim);
-                x = x > LIMIT ? LIMIT : x >= -LIMIT ? x : -LIMIT;
-                int at = (int)((x + LIMIT) * (TABLE / (2 * LIMIT)) + 0.5f);
-                float gain = (1 - logistic[at]) * lr;
-                t->loss[0] += softplus[TABLE - at];
-                add(w.to[j], out, gain, dim);
-                add(out, w.in[j], gain, dim);
-                add(all, w.to[j], each, dim);
-                add(t->in + (int64_t)text[target[j]] * dim, w.to[j], -each, dim); /* it was not among its own context */
-            }
-        }
-        for (int64_t i = 0; i < n; i++) add(t->in + (int64_t)text[i] * dim, all, 1, dim);
-        for (int64_t i = 0; i < g; i++) add(t->in + grams[i] * dim, all, 1, dim);
     }
     __atomic_add_fetch(t->done, unsaid, __ATOMIC_RELAXED);
     free_space(&w), free(grams);
