@@ -49,6 +49,8 @@ NAMED = {
     "dclr": "unlabeled.methods.sentences.dclr.DCLR",
     "clusterns": "unlabeled.methods.sentences.clusterns.ClusterNS",
     "compcse": "unlabeled.methods.sentences.compcse.CompCSE",
+    "infersent": "unlabeled.methods.sentences.infersent.InferSent",
+    "sentiment-neuron": "unlabeled.methods.sentences.sentiment_neuron.ByteLM",
 }
 
 
