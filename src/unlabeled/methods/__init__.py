@@ -41,6 +41,8 @@ NAMED = {
     "lfr": "unlabeled.methods.tabular.lfr.LFR",
     "tfidf-svd": "unlabeled.methods.words.tfidf_svd.TfidfSVD",
     "word2vec": "unlabeled.methods.words.word2vec.Word2Vec",
+    "sent2vec": "unlabeled.methods.words.sent2vec.Sent2Vec",
+    "pv-dbow": "unlabeled.methods.words.pv_dbow.PVDBOW",
     "swivel": "unlabeled.methods.words.swivel.Swivel",
     "randwalk": "unlabeled.methods.words.randwalk.RandWalk",
     "glove": "unlabeled.methods.words.glove.GloVe",
