@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unlabeled.errors import InputError
 from unlabeled.methods.words.word_model import WordModel
 from unlabeled.parts.checks import whole
 from unlabeled.parts.ngram_sums import NgramSums, sums
@@ -45,7 +46,7 @@ class Sent2Vec(WordModel):
     dropout_k: int = 4  # n-grams of a sentence left out at each step
     epochs: int = 20
     buckets: int = 200_000
-    lr: float = 0.5
+    lr: float = 0.2
     min_count: int = 5
     max_words: int | None = None
     workers: int | None = 1  # threads; None: all, but then the seed gives nearly the same vectors only
@@ -56,6 +57,8 @@ class Sent2Vec(WordModel):
         setting = {name: getattr(self, name) for name in names}
         engine = NgramSums(order=whole("word_ngrams", self.word_ngrams), dropped=whole("dropout_k", self.dropout_k, 0), **setting)
         found, n = engine.fit(known.encode(texts), len(known.words)), len(known.words)
+        if not found.loss[-1] < (1 + self.negatives) * np.log(2):
+            raise InputError(f"training ran away with lr={self.lr}: the loss is above that of knowing nothing; lower lr")
         self.loss_curve_, self.grams_ = found.loss, found.words[n:]
         return found.words[:n]
 
