@@ -79,6 +79,7 @@ def test_texts_without_words_missing_ones_and_other_scripts_are_borne():
     words = bags.topics([0, 0, 0, 1, 1])
     assert words[0] == [] and set(words[1]) == {"ракета", "орбита", "луна"}
     assert Bags.of(["", None]).topics([0, 1]) == [[], []]
+    assert Bags.of(["RT @anna: rocket &gt; https://t.co/xyz www.orbit.org a@b"]).words == ["rocket"]
     assert Bags.of(["a long text " * 30_000, "rocket"]).topics([0, 1])[1] == ["rocket"]
 
 
@@ -235,6 +236,10 @@ def test_the_tree_joins_like_subjects_and_its_groups_become_a_column(run):
     subject, group = run.column("subject"), run.column("topic_group")
     sky = np.isin(subject, ["space", "stars"])
     assert len(set(group[sky])) == 1 == len(set(group[~sky])) and group[sky][0] != group[~sky][0]
+    lone = jobs.topics(run, 4, levels=[3])["tree"]
+    assert sorted(len(node.get("children", ())) for node in lone) == [0, 0, 2] and all(
+        "topic" in node or len(node["children"]) == 2 for node in lone
+    )
     assert jobs.topics(run, 3, levels=True)["tree"] == [
         {key: entry[key] for key in ("topic", "name", "size")} for entry in jobs.topics(run, 3)["topics"]
     ]
@@ -329,10 +334,12 @@ def test_the_command_prints_names_measures_time_and_tree_and_writes_columns(run,
         (["--time", "year", "--bins", "1"], "bins=1"),
         (["--llm", "http://localhost:1/v1"], "--model"),
         (["--llm", "localhost", "--model", "m"], "http://"),
+        (["--llm", "http://127.0.0.1:9/v1", "--model", "m"], "nothing was written"),
         (["--column", "weight"], "wanted one of texts"),
     ],
 )
-def test_what_the_command_cannot_do_is_said_in_one_line(run, options, wanted, capsys):
+def test_what_the_command_cannot_do_is_said_in_one_line(run, options, wanted, capsys, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     assert main(["topics", str(run.path), *options]) == 2
     said = capsys.readouterr().err
     assert wanted in said and said.strip().count("\n") == 0

@@ -106,18 +106,21 @@ def _topics(options: argparse.Namespace) -> None:
         raise InputError(f"--k wants a whole number of topics, or auto, got {options.k!r}")
     chat = None if options.llm is None else Chat(base_url=options.llm, model=options.model)
     levels = _whole_numbers("--levels", options.levels) if options.levels else options.hierarchy
-    with Screen() as screen:
-        result = jobs.topics(
-            _open(options),
-            options.k if options.k == "auto" else int(options.k),
-            column=options.column,
-            time=options.time,
-            bins=options.bins,
-            levels=levels,
-            llm=chat and chat.ask,
-            seed=options.seed,
-            progress=screen.naming,
-        )
+    try:
+        with Screen() as screen:
+            result = jobs.topics(
+                _open(options),
+                options.k if options.k == "auto" else int(options.k),
+                column=options.column,
+                time=options.time,
+                bins=options.bins,
+                levels=levels,
+                llm=chat and chat.ask,
+                seed=options.seed,
+                progress=screen.naming,
+            )
+    except ConnectionError as error:
+        raise InputError(f"{error}; nothing was written") from None
     _print(options, result, _show_topics, ", ".join(result["columns"]))
 
 
@@ -128,7 +131,7 @@ def _show_topics(result: dict[str, Any]) -> None:
     print(f"{len(listed)} topics of {result['texts']} ({result['how']})")
     for topic in listed:
         print(f"\n{topic['size']:>7,}  {topic['name']}")
-        for example in topic["examples"][:3]:
+        for example in topic["examples"][: 3 if len(listed) <= 10 else 2 if len(listed) <= 20 else 1]:
             print(f"         {_cut(example['text'] or example['id'], width - 9)}")
     if result["coherence"] is None:
         print("\ntoo few words to say how good the topics are")

@@ -453,7 +453,10 @@ def _topic_quality(bags: Any, words: list[list[str]], labels: np.ndarray, texts:
 
 
 def _tree(listed: list[dict[str, Any]], groups: list[np.ndarray], titles: list[list[str]]) -> list[dict[str, Any]]:
-    """Groups within groups, the coarsest first, topics at the ends; the largest first. groups, titles: by level, the finest first."""
+    """Groups within groups, the coarsest first, topics at the ends; the largest first. groups, titles: by level, the finest first.
+
+    A group of one is that one.
+    """
     nodes = [{"topic": entry["topic"], "name": entry["name"], "size": entry["size"]} for entry in listed]
     of_node = [[c] for c in range(len(listed))]  # the topics of each node
     for group, names in zip(groups, titles, strict=True):
@@ -462,6 +465,8 @@ def _tree(listed: list[dict[str, Any]], groups: list[np.ndarray], titles: list[l
         of_node = [[c for i in one for c in of_node[i]] for one in inside]
         nodes = [
             {"name": name, "size": sum(node["size"] for node in below), "children": sorted(below, key=lambda node: -node["size"])}
+            if len(below) > 1
+            else below[0]
             for name, below in zip(names, made, strict=True)
         ]
     return sorted(nodes, key=lambda node: -node["size"])

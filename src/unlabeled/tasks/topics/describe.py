@@ -17,6 +17,8 @@ from unlabeled.parts.checks import whole
 from unlabeled.tasks.cluster import FRAGMENTS, TOKEN, check_clusters, directions
 from unlabeled.tasks.cluster import _forms_of_one as forms_of_one
 
+MARKUP = frozenset("http https www rt amp gt lt quot nbsp".split())  # is in texts from the web, and never what they are about
+ADDRESS = re.compile(r"https?://\S+|www\.\S+|(?<!\w)@\w+")
 DAY = 86_400.0
 YEARS = (1000, 2200)  # whole numbers all between these are years
 SECONDS = (631_152_000, 4_102_444_800)  # and all between these seconds since 1970: times from 1990 to 2100
@@ -38,7 +40,7 @@ def class_tfidf(counts: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Bags:
-    """Which words each text has, each once; stop words, numbers and single letters are left out."""
+    """Which words each text has, each once; left out: stop words, numbers, single letters, addresses and names of users (@...)."""
 
     words: list[str]
     uses: Any  # sparse [texts, words] of ones
@@ -49,10 +51,13 @@ class Bags:
         from scipy.sparse import csr_array
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer
 
-        stop, texts = ENGLISH_STOP_WORDS | FRAGMENTS, ["" if text is None else str(text) for text in texts]
-        counter = CountVectorizer(
-            analyzer=lambda text: [word for word in TOKEN.findall(text.lower()) if word not in stop], binary=True, max_features=most
-        )
+        stop = ENGLISH_STOP_WORDS | FRAGMENTS | MARKUP
+
+        def words(text: str) -> list[str]:
+            return [word for word in TOKEN.findall(ADDRESS.sub(" ", text.lower())) if word not in stop]
+
+        texts = ["" if text is None else str(text) for text in texts]
+        counter = CountVectorizer(analyzer=words, binary=True, max_features=most)
         try:
             uses = counter.fit_transform(texts)
         except ValueError:  # no words at all
