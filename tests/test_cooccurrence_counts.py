@@ -102,7 +102,7 @@ def plain(cells, shape, order, *, dim, lr, norm, tied, biases, constant, start, 
     A, B = np.ones_like(U), np.ones_like(V)
     B = A if tied else B
     bias, squares = [np.zeros(n) for n in shape], [np.ones(n) for n in shape]
-    C, C_squares = 0.0, 1.0
+    C, C_squares = constant or 0.0, 1.0
     target, weight = cell(cells["row"], cells["column"], cells["value"].astype(np.float64))
     for at in order:
         i, j = cells["row"][at], cells["column"][at]
@@ -121,7 +121,7 @@ def plain(cells, shape, order, *, dim, lr, norm, tied, biases, constant, start, 
             for side, row in enumerate((i, j)):
                 squares[side][row] += g**2
                 bias[side][row] -= lr * g / np.sqrt(squares[side][row])
-        if constant:
+        if constant is not None:
             C_squares += g**2
             C -= lr * g / np.sqrt(C_squares)
     return U, V, bias, C
@@ -130,9 +130,9 @@ def plain(cells, shape, order, *, dim, lr, norm, tied, biases, constant, start, 
 @pytest.mark.parametrize(
     "form",
     [
-        {"norm": False, "tied": False, "biases": True, "constant": False},
-        {"norm": True, "tied": True, "biases": False, "constant": True},
-        {"norm": False, "tied": True, "biases": False, "constant": False},
+        {"norm": False, "tied": False, "biases": True, "constant": None},
+        {"norm": True, "tied": True, "biases": False, "constant": 0.3},
+        {"norm": False, "tied": True, "biases": False, "constant": None},
     ],
 )
 def test_the_compiled_steps_are_adagrads(form):
@@ -152,7 +152,7 @@ def test_the_compiled_steps_are_adagrads(form):
     np.testing.assert_allclose(found.rows, U, atol=2e-4)
     np.testing.assert_allclose(found.columns, V, atol=2e-4)
     np.testing.assert_allclose(found.row_bias, bias[0], atol=2e-4)
-    assert found.constant == pytest.approx(C, abs=2e-4) and (found.constant != 0) == form["constant"]
+    assert found.constant == pytest.approx(C, abs=2e-4) and (found.constant == 0) == (form["constant"] is None)
 
 
 def test_a_matrix_of_low_rank_is_found_again_from_shards_on_the_disk():

@@ -40,17 +40,17 @@ def by_autograd(X, dim, conf, hinge, lr, seed, epochs, parts):
     for _ in range(epochs):
         loss_sum = 0.0
         for shard in torch.randperm(parts[0] * parts[1], generator=rng).tolist():
-            I, J = (torch.arange(at, n, p) for at, n, p in zip(divmod(shard, parts[1]), X.shape, parts, strict=True))
-            w, c = W[I].clone().requires_grad_(), C[J].clone().requires_grad_()
-            x = X[I][:, J]
-            expected = torch.log(total) - torch.log(rows[I])[:, None] - torch.log(columns[J])
+            here, there = (torch.arange(at, n, p) for at, n, p in zip(divmod(shard, parts[1]), X.shape, parts, strict=True))
+            w, c = W[here].clone().requires_grad_(), C[there].clone().requires_grad_()
+            x = X[here][:, there]
+            expected = torch.log(total) - torch.log(rows[here])[:, None] - torch.log(columns[there])
             pmi = torch.log(x.clamp(min=1e-300)) + expected
             score = w @ c.T
             seen = 0.5 * (conf[0] + conf[1] * x ** conf[2]) * (score - pmi) ** 2
             never = torch.nn.functional.softplus(score - expected) if hinge else torch.zeros_like(score)
             loss = torch.where(x > 0, seen, never).sum()
             loss_sum += float(loss.detach())
-            for table, square, at, gradient in zip((W, C), squares, (I, J), torch.autograd.grad(loss, (w, c)), strict=True):
+            for table, square, at, gradient in zip((W, C), squares, (here, there), torch.autograd.grad(loss, (w, c)), strict=True):
                 square[at] += gradient**2
                 table[at] -= lr * gradient / (square[at].sqrt() + 1e-8)
         losses.append(loss_sum / X.numel())

@@ -40,16 +40,17 @@ def factorise(
     norm: bool = False,
     tied: bool = False,
     biases: bool = False,
-    constant: bool = False,
+    constant: float | None = None,
     first: float = 1.0,
     scale: float | None = None,
 ) -> Factors:
     """Least of the sum of weight / 2 (score - target)^2 over the cells, in random order, each row with sums of squares of its own.
 
-    cell(rows, columns, counts) gives target and weight. score: <u, v>, or |u + v|^2 (norm), and biases or a constant that are
-    learned. tied: rows and columns are the same things, have one set of vectors, and a pair counts once. first: what the sums of
-    squares begin with. scale: of the first vectors, uniform within half of it (default 1 / dim). The cells are read shard by shard,
-    in a new order each epoch. InputError: bad values, a rate at which it runs away.
+    cell(rows, columns, counts) gives target and weight. score: <u, v>, or |u + v|^2 (norm), and biases that are learned. constant:
+    added to it, learned from this value on; None: there is none. tied: rows and columns are the same things, have one set of vectors,
+    and a pair counts once. first: what the sums of squares begin with. scale: of the first vectors, uniform within half of it
+    (default 1 / dim). The cells are read shard by shard, in a new order each epoch. InputError: bad values, a rate at which it runs
+    away.
     """
     whole("dim", dim), whole("epochs", epochs), number("lr", lr, 0, above=True)
     if tied and not counts.symmetric:
@@ -59,9 +60,10 @@ def factorise(
     squares = [np.full_like(table, first) for table in tables]
     bias = [np.zeros(n, np.float32) for n in counts.shape] if biases else []
     bias_squares = [np.full_like(one, first) for one in bias]
-    shared = np.array([0.0, first, constant])
-    held = [tables[0], tables[-1], squares[0], squares[-1], *(bias or [None, None]), *(bias_squares or [None, None]), shared]
-    task = _Task(*(None if one is None else one.ctypes.data for one in held), lr, tables[0].shape[1], norm)
+    shared = np.array([constant or 0.0, first, constant is not None])
+    held = [tables[0], tables[-1], squares[0], squares[-1], *bias, *bias_squares]
+    none = [None] * (8 - len(held))  # where biases would be
+    task = _Task(*(one.ctypes.data for one in held), *none, shared.ctypes.data, lr, tables[0].shape[1], norm)
     lib = native.library(Path(__file__).with_suffix(".c"))
     lib.factors_step.restype = ctypes.c_double
     curve = []
@@ -82,8 +84,8 @@ def factorise(
             raise InputError(f"training ran away in epoch {epoch + 1} with lr={lr}: lower lr")
         curve.append(loss / max(n, 1))
     rows, columns = (np.ascontiguousarray(table[:, :dim]) for table in (tables[0], tables[-1]))
-    biased = bias or [np.zeros(n, np.float32) for n in counts.shape]
-    return Factors(rows, rows if tied else columns, *biased, float(shared[0]), curve)
+    of_rows, of_columns = bias or [np.zeros(n, np.float32) for n in counts.shape]
+    return Factors(rows, rows if tied else columns, of_rows, of_columns, float(shared[0]), curve)
 
 
 class _Task(ctypes.Structure):

@@ -58,9 +58,10 @@ class Counts:
         cells = np.empty(matrix.nnz, CELL)
         cells["row"], cells["column"], cells["value"] = row[order], column[order], found.data[order]
         sizes = np.bincount((row % parts[0]) * parts[1] + column % parts[1], minlength=parts[0] * parts[1])
-        symmetric = matrix.shape[0] == matrix.shape[1] and abs(matrix - matrix.T).max() == 0
-        sums = [np.asarray(matrix.sum(axis=axis)).ravel() for axis in (1, 0)]
-        return cls(matrix.shape, parts, cells, np.concatenate([[0], np.cumsum(sizes)]), *sums, bool(symmetric))  # type: ignore[arg-type]
+        symmetric = matrix.shape[0] == matrix.shape[1] and abs(matrix - matrix.T).max() <= 1e-6 * matrix.max()
+        rows, columns = (np.asarray(matrix.sum(axis=axis)).ravel() for axis in (1, 0))
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        return cls(matrix.shape, (parts[0], parts[1]), cells, starts, rows, columns, bool(symmetric))
 
     @property
     def total(self) -> float:

@@ -27,7 +27,7 @@ class CooccurrenceModel(WordModel):
     """
 
     weighting: ClassVar[str] = "1/d"  # of a pair of words at distance d; or "flat"
-    shard: ClassVar[int] = 4096  # rows and columns that are held at once
+    shard: int = 4096  # rows and columns that are held at once
 
     def fit(self, X: Any, y: Any = None, *, words: Sequence[str] | None = None, **ignored: Any) -> Self:
         """Learn from texts, or from a SciPy sparse matrix of counts [rows, columns], whose rows may be named by `words`.

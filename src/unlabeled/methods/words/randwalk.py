@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from unlabeled.errors import InputError
 from unlabeled.methods.words.cooccurrence_model import CooccurrenceModel
 from unlabeled.methods.words.word_model import WordModel
 from unlabeled.parts.cell_factors import factorise
@@ -51,7 +52,8 @@ class RandWalk(CooccurrenceModel):
             return target, np.ones(len(count)) if xmax is None else np.minimum(count, xmax)
 
         found = factorise(
-            counts, cell, dim=self.dim, epochs=self.epochs, lr=self.lr, seed=self.seed, norm=norm, tied=True, constant=norm and self.learn_constant
+            counts, cell, dim=self.dim, epochs=self.epochs, lr=self.lr, seed=self.seed,
+            norm=norm, tied=True, constant=0.0 if norm and self.learn_constant else None,
         )  # fmt: skip
         self.constant_, self.loss_curve_ = np.asarray(found.constant), found.loss
         return found.rows, found.columns
@@ -85,8 +87,6 @@ def diagnostics(model: WordModel, counts: Counts | Any, *, draws: int = 1000, le
     counts = counts if isinstance(counts, Counts) else Counts.of(counts)
     V = np.asarray(model.vectors_, np.float64)
     if counts.shape != (len(V), len(V)):
-        from unlabeled.errors import InputError
-
         raise InputError(f"counts {counts.shape}, {len(V)} words: wanted counts of these words with each other")
     lengths = np.linalg.norm(V, axis=1)
     reach = 4 / max(lengths.mean(), 1e-12)
