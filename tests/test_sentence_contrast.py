@@ -1,6 +1,5 @@
 """SimCSE, DCLR, ClusterNS and CompCSE: the formulas by brute force, what must not get a gradient, and what is kept when training hurts."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -8,10 +7,11 @@ import torch.nn.functional as F
 
 import unlabeled as ul
 from unlabeled import InputError
+from unlabeled.data import as_items
 from unlabeled.encoders import Inputs
 from unlabeled.encoders.text import HuggingFaceText
 from unlabeled.learner import Batch
-from unlabeled.methods.sentences import clusterns, dclr
+from unlabeled.methods.sentences import clusterns, dclr, sentence_contrast
 from unlabeled.methods.sentences.compcse import InTwo
 from unlabeled.methods.sentences.sentence_contrast import Beginning, encoded, side_by_side
 from unlabeled.parts.losses import info_nce
@@ -268,7 +268,7 @@ def test_the_loss_of_clusterns_is_that_of_its_columns_and_gives_centres_no_gradi
             if j != i and order[j, 0] == order[i, 0]:
                 d = a[i] @ p[j] - a[i] @ p[i]
                 margins.append(max(0, d + 0.05) + max(0, -d - 0.5))
-    assert abs(float(found) - (total + 0.3 * np.mean(margins))) < 1e-4
+    assert abs(float(found.detach()) - (total + 0.3 * np.mean(margins))) < 1e-4
     found.backward()
     assert z.grad is not None and not net.centroids.requires_grad
 
@@ -354,3 +354,88 @@ def test_hard_texts_do_not_stop_the_training(name):
 def test_parameters_that_cannot_be_are_refused_by_name(name, wrong, texts):
     with pytest.raises(InputError, match=next(iter(wrong))):
         getattr(ul, name)(encoder=bert(), **SMALL | wrong).fit(texts)
+
+
+# Better or not ------------------------------------------------------------------------------------------------------
+JUDGED = SMALL | {"replace": "if better"}
+
+
+def test_an_encoder_that_training_made_worse_is_kept_with_a_warning_that_gives_the_numbers(tmp_path):
+    texts = texts_of(300)
+    start = ul.SimCSE(encoder=bert()).untrained(texts)
+    with pytest.warns(UserWarning, match=r"kept the encoder that it started from.* on 60 texts held out .uniformity -\d\.\d+ before"):
+        model = ul.SimCSE(encoder=bert(), **JUDGED | {"lr": 0.5}).fit(texts)
+    said = model.comparison_
+    assert model.kept_start_ and said["texts"] == 60 and (said["gain"] < 0 or said["even"] > said["even_start"])
+    np.testing.assert_array_equal(model.transform(texts), start.transform(texts))
+    model.save(tmp_path / "model")
+    again = ul.SimCSE.load(tmp_path / "model", encoder=bert())
+    assert again.kept_start_ and again.comparison_ == model.comparison_
+    np.testing.assert_allclose(again.transform(texts), model.transform(texts), atol=1e-6)
+    assert model.n_items_ == 240  # the others were held out
+    always = ul.SimCSE(encoder=bert(), **JUDGED | {"lr": 0.5, "replace": "always"}).fit(texts)
+    assert not always.kept_start_ and always.comparison_ is None and always.n_items_ == 300
+
+
+def test_what_is_better_is_taken_without_a_word(recwarn):
+    texts = texts_of(300)
+    model = ul.SimCSE(encoder=bert(), **JUDGED | {"lr": 3e-3, "epochs": 2}).fit(texts)
+    assert not model.kept_start_ and sentence_contrast.better(model.comparison_)
+    assert not [w for w in recwarn if "kept the encoder" in str(w.message)]
+    assert not np.allclose(model.transform(texts), ul.SimCSE(encoder=bert()).untrained(texts).transform(texts))
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ({}, True),
+        ({"even": -1.0}, False),  # not more even
+        ({"gain": -0.03}, False),  # halves find each other worse
+        ({"gain": -0.01}, True),  # within two standard errors
+        ({"texts": 49}, False),
+    ],
+)
+def test_better_is_more_even_and_no_worse_at_finding_halves_and_few_texts_prove_nothing(said, taken):
+    found = {"texts": 50, "even_start": -1.5, "even": -2.0, "start": 0.2, "trained": 0.21, "gain": 0.01, "error": 0.01}
+    assert sentence_contrast.better(found | said) == taken
+
+
+def test_four_texts_are_too_few_to_replace_an_encoder(texts):
+    with pytest.warns(UserWarning, match="on 0 texts"):
+        assert ul.SimCSE(encoder=bert(), **JUDGED).fit(texts[:4]).kept_start_
+
+
+def test_the_comparison_is_of_uniformity_and_of_paired_differences(texts):
+    from unlabeled.evaluate.labelfree import uniformity
+
+    start, trained = ul.SimCSE(encoder=bert()).untrained(texts), ul.SimCSE(encoder=bert(), **SMALL | {"lr": 0.1}).fit(texts)
+    said = sentence_contrast.compared(start, trained, as_items(texts))
+    gain = sentence_contrast.found(trained, as_items(texts)) - sentence_contrast.found(start, as_items(texts))
+    assert said["texts"] == 96 and abs(said["gain"] - gain.mean()) < 1e-12
+    assert abs(said["error"] - gain.std(ddof=1) / len(gain) ** 0.5) < 1e-12
+    assert abs(said["even"] - uniformity(trained.transform(texts))) < 1e-4
+    assert abs(said["even_start"] - uniformity(start.transform(texts))) < 1e-4
+
+
+def test_halves_find_each_other_as_a_search_by_hand_says(monkeypatch):
+    texts, halves = [*texts_of(30), "", "w1 w2"], []
+    model = ul.SimCSE(encoder=bert()).untrained(texts)
+    embed = model.embed
+    monkeypatch.setattr(type(model), "embed", lambda self, net, ids: halves.append(ids) or embed(net, ids))
+    got = sentence_contrast.found(model, as_items(texts))
+    lengths = sorted(len(text.split()) for text in texts if len(text.split()) >= 4)
+    assert len(got) == len(lengths) and len(halves) == 2 * sentence_contrast.DRAWS
+    want = np.zeros(len(got))
+    for A, B in zip(halves[::2], halves[1::2], strict=True):
+        assert [int(a + b) for a, b in zip((A != 0).sum(1), (B != 0).sum(1), strict=True)] == lengths  # each token is in one of them
+        assert ((B != 0).sum(1) - (A != 0).sum(1)).unique().tolist() in ([0, 1], [0], [1])
+        with torch.no_grad():
+            a, b = (embed(model.net_, ids).numpy().astype(np.float64) for ids in (A, B))
+        a, b = (Z - Z.mean(axis=0) for Z in (a, b))
+        cosine = (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+        for i in range(len(a)):
+            there = 1 + sum(cosine[i, j] > cosine[i, i] for j in range(len(a)))
+            back = 1 + sum(cosine[j, i] > cosine[i, i] for j in range(len(a)))
+            want[i] += (1 / there + 1 / back) / 2 / sentence_contrast.DRAWS
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    assert sentence_contrast.found(model, as_items(["w1", ""])).shape == (0,)

@@ -18,13 +18,14 @@ from unlabeled.encoders.text import HuggingFaceText
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net, Progress, Source, batches
 from unlabeled.parts.checks import number, one_of, whole
+from unlabeled.parts.losses import decoupled_uniformity
 from unlabeled.parts.scale import unit
 from unlabeled.parts.weighted_nce import weighted_info_nce
 from unlabeled.saving import read_config
 from unlabeled.views.text import pack
 
 PIECE = 32  # texts that go through the encoder at once
-HELD = 1_000  # texts at most on which the encoder before and after is compared
+HELD, LEAST, DRAWS = 1_000, 50, 3  # texts on which the encoder before and after is compared, and how often each is cut in two
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,12 @@ class SentenceContrast(Learner):
     """The base of SimCSE, DCLR, ClusterNS and CompCSE: each says what a sentence's two vectors are, and what its negatives.
 
     fit takes texts, a sentence each; transform gives float32 [n, width] of the whole text, pooled, without the head that stands
-    on the encoder in training. An encoder that is good already gets worse by this training, at a loss near zero. So it holds out
-    a fifth of the texts (at most 1,000) and asks the encoder before and after: how well does the first half of a text find its second
-    half among those of the others? Only what is better by more than the standard error is kept; otherwise the encoder stays as it
-    was, with a warning. Learned: `kept_start_`, whether it did; `comparison_`, the numbers; None with replace="always", which
-    learns from all texts. InputError: not texts, parameters that can't be, an encoder without dropout where that makes the pair.
+    on the encoder in training. An encoder that is good already gets worse by this training, at a loss near zero. So a fifth of the
+    texts (at most 1,000) is held out, and the trained encoder is taken only if it spreads them more evenly and if halves of a
+    text, made by chance, find each other among those of the others no worse, up to two standard errors; else, and where fewer
+    than 50 are held out, the encoder stays as it was, with a warning. Learned: `kept_start_`, whether it did; `comparison_`, the
+    numbers; None with replace="always", which learns from all texts. InputError: not texts, parameters that can't be, an encoder
+    without dropout where that makes the pair.
     """
 
     encoder: str | nn.Module = "minilm3"
@@ -86,7 +88,8 @@ class SentenceContrast(Learner):
         resume: bool = False,
         watch: Callable[[Progress], None] | None = None,
     ) -> Self:
-        items, run = self._items(X, reset=True), {"checkpoint": checkpoint, "resume": resume, "watch": watch}
+        items = self._items(X, reset=True)
+        run: dict[str, Any] = {"checkpoint": checkpoint, "resume": resume, "watch": watch}
         self._check(items)
         self.kept_start_, self.comparison_ = False, None
         if self.replace == "always" or self.epochs == 0:
@@ -95,17 +98,16 @@ class SentenceContrast(Learner):
         held, rest = np.split(order, [min(HELD, len(items) // 5)])
         start = clone(self).untrained(items)
         super().fit(items.subset(np.sort(rest)), **run)
-        self.comparison_ = compared(*(found(one, items.subset(np.sort(held))) for one in (start, self)))
-        self.kept_start_ = not self.comparison_["gain"] > self.comparison_["error"]
+        self.comparison_ = compared(start, self, items.subset(np.sort(held)))
+        self.kept_start_ = not better(self.comparison_)
         if self.kept_start_:
             self.net_ = start.net_
             self._finish(items)
-            said = (
-                "{start:.3f} before and {trained:.3f} after it, {gain:+.3f} with a standard error of {error:.3f}, on {texts} texts held out"
-            )
+            said = "uniformity {even_start:.2f} before and {even:.2f} after, halves that find each other {start:.3f} and {trained:.3f}"
             warnings.warn(
-                f"{type(self).__name__} kept the encoder that it started from: training did not make it better (halves of a text find "
-                f'each other with a mean reciprocal rank of {said.format(**self.comparison_)}); replace="always" takes the trained one',
+                f"{type(self).__name__} kept the encoder that it started from, training is not seen to make it better on "
+                f"{self.comparison_['texts']} texts held out ({said.format(**self.comparison_)}, {self.comparison_['gain']:+.3f} with a "
+                f"""standard error of {self.comparison_["error"]:.3f}); replace="always" takes the trained one""",
                 stacklevel=2,
             )
         return self
@@ -159,30 +161,46 @@ def encoded(encode: Callable[[Tensor], Tensor], ids: Tensor, rows: int = PIECE) 
 def found(fitted: Learner, texts: Items) -> np.ndarray:
     """How well halves find each other: of each text 1 / the rank of its other half, both ways averaged, float64 [n]. A tie is a miss.
 
-    By cosine after the mean of each side is taken off. Texts of fewer than 4 tokens, which have no halves, are left out.
+    By cosine after the mean of each side is taken off. Each token goes to one of the halves by chance, so that both say the same:
+    the first half of a sentence and its second do not. Mean of `DRAWS` draws. Texts of fewer than 4 tokens are left out.
     """
     net: Any = fitted.net_
     source = Source(texts, net.encode, fitted.inputs_)
-    parts: list[list[np.ndarray]] = [[], []]
-    with torch.inference_mode():
-        for index in batches(source.order()[np.sort(source.lengths) >= 4], PIECE):
-            ids = source.take(index)
-            place, size = torch.arange(ids.shape[1]), (ids != 0).sum(dim=1, keepdim=True)
-            for side, keep in zip(parts, (place < size // 2, place >= size // 2), strict=True):
-                side.append(fitted.embed(net, pack(ids, keep)).float().cpu().numpy())
-    if not parts[0]:
-        return np.zeros(0)
-    A, B = (np.concatenate(side).astype(np.float64) for side in parts)
-    A, B = (unit(Z - Z.mean(axis=0)) for Z in (A, B))
-    cosine = A @ B.T
-    own = cosine.diagonal() - 1e-6  # nearer to each other than float32 tells is a tie
-    ranks = [(cosine >= own[:, None]).sum(axis=1), (cosine >= own).sum(axis=0)]
-    return np.mean([1 / rank for rank in ranks], axis=0)
+    rows = source.order()[np.sort(source.lengths) >= 4]
+    ranks = np.zeros((DRAWS, 2, len(rows)))
+    generator = torch.Generator().manual_seed(0)  # the same halves before and after
+    for draw in ranks if len(rows) else ():
+        parts: list[list[np.ndarray]] = [[], []]
+        with torch.inference_mode():
+            for index in batches(rows, PIECE):
+                ids = source.take(index)
+                place = torch.rand(ids.shape, generator=generator).masked_fill(ids == 0, 2).argsort(dim=1).argsort(dim=1)
+                first = place < (ids != 0).sum(dim=1, keepdim=True) // 2
+                for side, keep in zip(parts, (first, ~first), strict=True):
+                    side.append(fitted.embed(net, pack(ids, keep)).float().cpu().numpy())
+        A, B = (np.concatenate(side).astype(np.float64) for side in parts)
+        A, B = (unit(Z - Z.mean(axis=0)) for Z in (A, B))
+        cosine = A @ B.T
+        own = cosine.diagonal() - 1e-6  # nearer to each other than float32 tells is a tie
+        draw[:] = 1 / (cosine >= own[:, None]).sum(axis=1), 1 / (cosine >= own).sum(axis=0)
+    return ranks.mean(axis=(0, 1))
 
 
-def compared(start: np.ndarray, trained: np.ndarray) -> dict[str, float]:
-    """Means of what `found` says before and after, of the paired differences, and the standard error of that."""
-    gain, n = trained - start, len(start)
-    error = float(gain.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
-    mean = [float(one.mean()) if n else 0.0 for one in (start, trained, gain)]
-    return dict(zip(("texts", "start", "trained", "gain", "error"), (n, *mean, error), strict=True))
+def compared(start: Learner, trained: Learner, texts: Items) -> dict[str, float]:
+    """What two encoders make of texts: even_start, even, their uniformity (lower is more even); start, trained, means of what `found`
+    says, gain and error, the mean of the paired differences and its standard error."""
+    if not len(texts):
+        return {"texts": 0, "even_start": 0.0, "even": 0.0, "start": 0.0, "trained": 0.0, "gain": 0.0, "error": 0.0}
+    even = [
+        float(decoupled_uniformity(torch.from_numpy(unit(one.transform(texts))))) if len(texts) > 1 else 0.0 for one in (start, trained)
+    ]
+    before, after = found(start, texts), found(trained, texts)
+    gain = after - before if len(before) else np.zeros(1)
+    error = float(gain.std(ddof=1) / np.sqrt(len(gain))) if len(gain) > 1 else 0.0
+    means = [float(one.mean()) if len(one) else 0.0 for one in (before, after, gain)]
+    return dict(zip(("texts", "even_start", "even", "start", "trained", "gain", "error"), (len(texts), *even, *means, error), strict=True))
+
+
+def better(said: dict[str, float]) -> bool:
+    """Whether what `compared` says is for the trained encoder."""
+    return said["texts"] >= LEAST and said["even"] < said["even_start"] and said["gain"] > -2 * said["error"]
