@@ -25,6 +25,7 @@ NAMED = {
         "few_shot.beclr.FewShotClassifier",
         "few_shot.hypershot.HyperShot",
         "few_shot.sea.SeA",
+        "hamming.HammingIndex",
         "noisy_labels.rcal.RCAL",
         "ood.ood_concepts.OODConcepts",
         "reduce.functorial_manifold.FunctorialEmbedding",
@@ -33,6 +34,8 @@ NAMED = {
         "reduce.wordtour.WordTour",
         "semi_supervised.dlds.DeepLDS",
         "topics.lbl2vec.Lbl2Vec",
+        "topics.lda2vec.LDA2Vec",
+        "topics.uctopic.UCTopic",
         "translate.relative_representations.RelativeRepresentation",
     )
 }

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from unlabeled.errors import InputError
 from unlabeled.methods.words.text_model import TextModel
-from unlabeled.parts.checks import whole
+from unlabeled.parts.checks import number, whole
 from unlabeled.parts.skipgram import Bits, Corpus, SkipGram
 from unlabeled.parts.vocabulary import Vocabulary
 
@@ -40,7 +40,7 @@ class BinaryParagraphVectors(TextModel):
     real_dim: int = 0
     negatives: int = 20
     epochs: int = 10
-    lr: float = 0.025
+    lr: float | None = None  # None: 0.025, and 0.1 with real_dim, whose numbers change less at a step
     sample: float = 1e-4
     min_count: int = 5
     max_words: int | None = None
@@ -48,9 +48,12 @@ class BinaryParagraphVectors(TextModel):
     seed: int = 0
 
     def _engine(self, documents_alone: bool = False) -> SkipGram:
-        names = ("negatives", "epochs", "lr", "sample", "workers", "seed")
+        names = ("negatives", "epochs", "sample", "workers", "seed")
         kind = Bits(real=whole("real_dim", self.real_dim, 0))
-        return SkipGram(dim=whole("bits", self.bits), documents=kind, neighbours=False, **{name: getattr(self, name) for name in names})
+        rate = (0.1 if self.real_dim else 0.025) if self.lr is None else number("lr", self.lr, 0, above=True)
+        return SkipGram(
+            dim=whole("bits", self.bits), lr=rate, documents=kind, neighbours=False, **{name: getattr(self, name) for name in names}
+        )
 
     def _learn(self, texts: Iterable[Any], known: Vocabulary) -> np.ndarray:
         words = super()._learn(texts, known)

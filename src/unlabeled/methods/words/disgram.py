@@ -53,7 +53,7 @@ class DisambiguatedSkipGram(WordModel):
     entropy: float = 0.1
     min_share: float = 0.05
     epochs: int | None = None  # None: see `WordModel`
-    lr: float = 0.025
+    lr: float = 0.1  # at a skip-gram's 0.025 the choice learns too slowly
     sample: float = 1e-4
     min_count: int = 5
     max_words: int | None = None

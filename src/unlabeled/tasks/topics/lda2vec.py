@@ -45,7 +45,7 @@ class LDA2Vec(TextModel):
     dim: int = 100
     window: int = 10
     negatives: int = 5
-    lam: float = 8.0
+    lam: float = 5.0  # of 250 texts this much left more topics than none did: there the words say too little, lower it
     alpha: float | None = None  # None: 1 / n_topics
     start: str = "texts"
     pretrain_epochs: int | None = (
@@ -53,7 +53,7 @@ class LDA2Vec(TextModel):
     )
     epochs: int = 10
     lr: float = 5e-4  # of words and topics
-    doc_lr: float = 1.0
+    doc_lr: float = 2.0
     sample: float = 1e-3
     stop_words: bool = True
     min_count: int = 10
@@ -72,6 +72,7 @@ class LDA2Vec(TextModel):
         if self.start == "texts":
             begin.shared["topics"] = self._clusters(corpus, begin.words)
         found = engine.fit(corpus, n, start=begin)
+        assert found.docs is not None
         self.loss_curve_, self.doc_vectors_, self.output_vectors_ = found.loss, found.docs, found.output
         self.topics_ = found.shared["topics"]
         return found.words
@@ -88,9 +89,9 @@ class LDA2Vec(TextModel):
     def _clusters(self, corpus: Corpus, words: np.ndarray) -> np.ndarray:
         """Topics to begin with: centres of the texts' mean vectors, the mean of all taken off, a third as long as a word."""
         length = np.diff(corpus.starts)
-        means = np.zeros((len(corpus), words.shape[1]), np.float32)
-        np.add.at(means, np.repeat(np.arange(len(corpus)), length), words[corpus.tokens])
-        means = means[length > 0] / length[length > 0][:, None]
+        sums = np.zeros((len(corpus), words.shape[1]), np.float32)
+        np.add.at(sums, np.repeat(np.arange(len(corpus)), length), words[corpus.tokens])
+        means = sums[length > 0] / length[length > 0, None]
         means = unit(means - means.mean(axis=0))
         if len(means) < self.n_topics:
             raise InputError(f"n_topics={self.n_topics} of {len(means)} texts that have words: wanted as many texts, or start='random'")
