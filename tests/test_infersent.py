@@ -8,12 +8,12 @@ from torch import nn
 import unlabeled as ul
 from unlabeled import InputError
 from unlabeled.encoders import Inputs
+from unlabeled.encoders.bilstm import BiLSTM
+from unlabeled.encoders.word_tables import levelled, padded
 from unlabeled.methods.sentences.infersent import InferSent
 from unlabeled.methods.words.word2vec import Word2Vec
 from unlabeled.parts.anneal import anneal
-from unlabeled.parts.bilstm import BiLSTM
 from unlabeled.parts.text_pairs import PairedTexts, labelled_pairs, pair_features, text_pairs
-from unlabeled.parts.word_tables import levelled, padded
 
 ANIMALS, TOOLS = "cat dog horse cow goat sheep hen duck".split(), "saw drill hammer file clamp plane vice axe".split()
 SMALL = {

@@ -14,13 +14,13 @@ import numpy as np
 
 from unlabeled.datasets import load as load_set
 from unlabeled.datasets.pairs import Pairs, sentence_pairs
+from unlabeled.encoders.word_tables import minilm_words
 from unlabeled.evaluate.probes import linear_probe
 from unlabeled.evaluate.similarity import pair_correlation
 from unlabeled.methods.sentences.infersent import InferSent
 from unlabeled.methods.words.sent2vec import Sent2Vec
 from unlabeled.parts.text_pairs import PairedTexts
 from unlabeled.parts.vocabulary import words_of
-from unlabeled.parts.word_tables import minilm_words
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 
 SOURCES = {"nli": ("snli", "scitail")}

@@ -11,18 +11,18 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from unlabeled.encoders.bilstm import POOLS, BiLSTM
+from unlabeled.encoders.word_tables import Levelled, levelled, padded, raw_vectors
 from unlabeled.errors import InputError
 from unlabeled.learner import Net, _device
 from unlabeled.methods.sentences.text_model import TextModel
 from unlabeled.methods.words.word2vec import Word2Vec
 from unlabeled.methods.words.word_model import WordModel
 from unlabeled.parts.anneal import anneal
-from unlabeled.parts.bilstm import POOLS, BiLSTM
 from unlabeled.parts.by_length import by_length
 from unlabeled.parts.checks import number, one_of, whole
 from unlabeled.parts.text_pairs import PairedTexts, labelled_pairs, pair_features, text_pairs
 from unlabeled.parts.vocabulary import words_of
-from unlabeled.parts.word_tables import Levelled, levelled, padded, raw_vectors
 
 CHUNK, ROWS = 8192, 64  # texts whose words are looked up, and that are read, at once
 
