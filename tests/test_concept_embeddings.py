@@ -9,6 +9,7 @@ from unlabeled import InputError
 from unlabeled.methods.words.concept_embeddings import ConceptEmbeddings, _mixed
 from unlabeled.parts.phrases import Phrases, name_of
 from unlabeled.parts.skipgram import Corpus
+from unlabeled.reproduce.concept_embeddings import Nouns, reaching
 
 ANIMALS, CARS = [f"animal{i}" for i in range(8)], [f"car{i}" for i in range(8)]
 GRAPH = [(name, "living thing") for name in ANIMALS[1:]] + [(name, "motor vehicle") for name in CARS[1:]]
@@ -100,6 +101,23 @@ def test_a_name_that_the_graph_does_not_have_is_typed_by_its_texts_and_only_toge
         alone = ConceptEmbeddings(mode=mode, dim=16, epochs=5).fit(texts, graph=GRAPH)
         with pytest.raises(InputError, match="nothing of"):
             alone.type_of("animal0", types)
+
+
+def test_the_reproductions_graph_skips_what_texts_do_not_use_and_hides_what_is_above_the_names_held_out():
+    #        0 animal <- 1 bird <- 2 oscine <- 3 robin, redbreast <- 4 redpoll;   2 <- 5 finch
+    names = [["animal"], ["bird"], ["oscine"], ["robin", "redbreast"], ["redpoll"], ["finch"]]
+    nouns = Nouns(names, [""] * 6, [[], [0], [1], [2], [3], [2]], [[1], [2], [3, 5], [4], [], []])
+    used = {"animal", "bird", "robin", "redbreast", "redpoll", "finch"}
+    near = nouns.edges(used, set(), 1)
+    assert {(x, y): n for x, y, n in near} == {
+        ("bird", "animal"): 1, ("robin", "bird"): 0.5, ("redbreast", "bird"): 0.5,
+        ("redpoll", "robin"): 0.5, ("redpoll", "redbreast"): 0.5, ("finch", "bird"): 1,
+    }  # fmt: skip
+    assert ("finch", "animal", 0.5) in nouns.edges(used, set(), 2) and ("redpoll", "animal", 0.25) in nouns.edges(used, set(), 3)
+    held = nouns.edges(used, {3}, 3)
+    assert not [edge for edge in held if edge[0] in ("robin", "redbreast")] and ("redpoll", "robin", 0.5) in held
+    of_class = {"robin": "animal", "finch": "animal"}
+    assert reaching(near, of_class) == ["robin", "finch"] and reaching(held, of_class) == ["finch"]
 
 
 # What is asked of it ----------------------------------------------------------------------------------------------

@@ -409,7 +409,7 @@ def _texts_of(run: Run, column: str | None) -> tuple[list[str], str]:
     return ["" if value is None else str(value) for value in values], f'the column "{column}" of {len(run):,} {run.kind}s'
 
 
-def _times_of(run: Run, time: str | Path | Sequence[Any]) -> Sequence[Any]:
+def _times_of(run: Run, time: str | Path | Sequence[Any]) -> Any:
     if isinstance(time, str) and time in run.columns:
         return run.column(time)
     if isinstance(time, str | Path):

@@ -70,16 +70,19 @@ class ConceptEmbeddings(WordModel):
         concepts = set(_names(self.gazetteer if gazetteer is None else gazetteer)).union(*edges)
         if not concepts or (self.mode == "graph" and not edges):
             wanted = "a graph" if self.mode == "graph" else "a graph or a gazetteer"
-            raise InputError(f"mode={self.mode!r} needs {wanted}: a file's name, or fit(texts, graph=[('ice hockey', 'sport'), ...])")
+            raise InputError(
+                f"mode={self.mode!r} needs {wanted}: a file (--set graph=edges.tsv), or fit(texts, graph=[('puck', 'ice hockey')])"
+            )
         rng = np.random.default_rng(self.seed)
         texts = [] if self.mode == "graph" else self._linked(self._texts(X), concepts, rng)
         uses = Counter(chain.from_iterable(texts))
         drawn = self._drawn(edges, sum(uses[name] for name in concepts), rng) if self.mode in ("joint", "graph") else {}
 
-        known = _vocabulary(uses, drawn, whole("min_count", self.min_count))
-        if parted := {name for name in uses if " " in name} - set(known.words):  # too rare for a vector, but their words may have one
-            texts = [list(chain.from_iterable(word.split() if word in parted else [word] for word in text)) for text in texts]
-            known = _vocabulary(Counter(chain.from_iterable(texts)), drawn, self.min_count)
+        least = whole("min_count", self.min_count)
+        if rare := {name for name, n in uses.items() if n < least and " " in name}:  # their words say more
+            texts = [list(chain.from_iterable(word.split() if word in rare else [word] for word in text)) for text in texts]
+            uses = Counter(chain.from_iterable(texts))
+        known = _vocabulary(uses, drawn, least)
         corpus = _mixed(known.encode(texts), known.encode(drawn), list(drawn.values()), rng)
         names = ("dim", "window", "negatives", "lr", "sample", "workers", "seed")
         engine = SkipGram(epochs=self._passes(len(corpus.tokens), self.epochs), **{name: getattr(self, name) for name in names})
