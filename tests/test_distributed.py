@@ -94,7 +94,7 @@ def _share(process, port, folder, names):
     torch.distributed.destroy_process_group()
 
 
-def _one(name, start):
+def _one(name, start, precision="32-true"):  # in half of it the order of a sum would show
     torch.set_num_threads(1)
     encoder = Small()
     encoder.load_state_dict(start)
@@ -108,6 +108,7 @@ def _one(name, start):
         lr=0.05,
         warmup=0,
         device="cpu",
+        precision=precision,
         **settings,
     )
     return learner.fit(pictures())
@@ -134,6 +135,14 @@ def test_two_processes_take_the_steps_of_one(shared, name):
         np.testing.assert_allclose(first[key], value.numpy(), atol=2e-4, rtol=1e-3, err_msg=key)
     curves = [json.loads((shared / f"{name}-{process}.json").read_text()) for process in (0, 1)]
     assert curves[0] == pytest.approx(alone.loss_curve_, abs=1e-4, rel=1e-4) and curves[0] == pytest.approx(curves[1])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_system_takes_its_steps_in_half_precision(name):
+    torch.manual_seed(5)
+    learner = _one(name, Small().state_dict(), "bf16-mixed")
+    assert all(np.isfinite(value.float().numpy()).all() for value in learner.net_.state_dict().values() if value.is_floating_point())
+    assert np.isfinite(learner.loss_curve_).all()
 
 
 def test_shared_batch_norm_alone_is_batch_norm():

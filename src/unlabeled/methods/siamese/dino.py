@@ -60,4 +60,4 @@ class DINO(Learner):
     def after_step(self, net: Net, batch: Batch) -> None:
         net.teacher.update()
         if self.centring:
-            net.centre.lerp_(gather_rows(batch.seen).mean(dim=0), 1 - self.centre_momentum)
+            net.centre.lerp_(gather_rows(batch.seen).float().mean(dim=0), 1 - self.centre_momentum)
