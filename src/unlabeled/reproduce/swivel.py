@@ -91,18 +91,6 @@ def hide(counts: Counts, seed: int, share: float = 0.1) -> tuple[Counts, np.ndar
     return left, pairs, never[~there & (never[:, 0] != never[:, 1])]
 
 
-def matched_auc(seen: np.ndarray, unseen: np.ndarray, expected_seen: np.ndarray, expected_unseen: np.ndarray, bins: int = 50) -> float:
-    """How often one of `seen` is above one of `unseen` that is expected about as often: the mean over bins, each as its smaller side."""
-    edges = np.quantile(expected_unseen, np.linspace(0, 1, bins + 1)[1:-1])
-    of_seen, of_unseen = (np.searchsorted(edges, expected) for expected in (expected_seen, expected_unseen))
-    found = []
-    for one in range(bins):
-        a, b = seen[of_seen == one], unseen[of_unseen == one]
-        if min(len(a), len(b)) >= 10:
-            found.append((roc_auc_score(np.repeat([1, 0], [len(a), len(b)]), np.concatenate([a, b])), min(len(a), len(b))))
-    return float(np.average([auc for auc, _ in found], weights=[n for _, n in found]))
-
-
 def told_apart(score: np.ndarray, expected: np.ndarray, hidden: int) -> float:
     """AUROC of the first `hidden` pairs against the others, mean of 20 strata with about the same expected count."""
     stratum = np.digitize(expected, np.quantile(expected, np.linspace(0, 1, 21)[1:-1]))
