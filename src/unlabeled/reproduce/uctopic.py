@@ -43,8 +43,8 @@ def run(lab: Lab) -> Arms:
     y = lab.y[mentions.text]
     lab.say(f"{len(mentions)} mentions of {len(mentions.phrases)} phrases")
     spans = list(zip(mentions.sentences, mentions.spans, strict=True))
-    common: dict[str, Any] = {"n_topics": k, "pmi": PMI, "seed": lab.seed, "batch_size": 64, "length": 34, "embed_precision": "bf16-mixed"}
-    epochs, lr = lab.setting(1, 20), lab.setting(2e-4, 2e-5)
+    common: dict[str, Any] = {"n_topics": k, "pmi": PMI, "seed": lab.seed, "batch_size": 64, "length": 24, "embed_precision": "bf16-mixed"}
+    epochs, lr = lab.setting(1, 20), lab.setting(3e-4, 2e-5)
 
     def model(epochs: int, **more: Any) -> UCTopic:
         return UCTopic(**common | {"epochs": epochs, "lr": lr, "finetune": 0.0} | more)
@@ -92,7 +92,7 @@ REPRODUCTION = Reproduction(
     sets=("newsgroups20",),
     run=run,
     load=load,
-    n=(2000, 1000),
+    n=(1000, 1000),
     claims=(
         Claim(
             "vectors of phrases in context cluster by topic better than their words do",

@@ -21,6 +21,7 @@ from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net
 from unlabeled.parts.checks import number, one_of, whole
 from unlabeled.parts.experts import only, upcycle
+from unlabeled.parts.gather import world
 from unlabeled.parts.losses import info_nce
 from unlabeled.parts.text_pairs import text_pairs
 from unlabeled.views.whole import whole as as_it_is
@@ -229,6 +230,8 @@ class MoEEmbedder(Learner):
 
     def _check(self, items: Items) -> None:
         super()._check(items)
+        if world() > 1:  # a batch is cut into parts there, and its pairs with it
+            raise InputError(f"MoEEmbedder learns in one process, here are {world()}: start it without torchrun")
         if self.batch_size < 4:
             raise InputError(f"batch_size={self.batch_size}: wanted 4 or more, two pairs, for one to be told from the other")
         number("temperature", self.temperature, 0, above=True)

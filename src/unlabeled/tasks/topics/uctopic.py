@@ -19,6 +19,7 @@ from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net, Source
 from unlabeled.parts.assign import KMeans, kmeans
 from unlabeled.parts.checks import number, whole
+from unlabeled.parts.gather import world
 from unlabeled.parts.losses import info_nce
 from unlabeled.parts.mentions import Mentions, given, mine
 from unlabeled.parts.scale import unit
@@ -216,6 +217,8 @@ class UCTopic(Learner):
 
     def _check(self, items: Items) -> None:
         super()._check(items)
+        if world() > 1:  # a batch is cut into parts there, and its pairs with it
+            raise InputError(f"UCTopic learns in one process, here are {world()}: start it without torchrun")
         if self.n_topics != "auto":
             whole("n_topics", self.n_topics, 2)
         if self.n_topics != "auto" and self.n_topics > len(items):  # type: ignore[operator]
