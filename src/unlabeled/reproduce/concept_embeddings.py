@@ -27,7 +27,7 @@ from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
 SMALL = {"dim": 48, "epochs": 3, "lr": 0.1, "graph_ratio": 1.0}
 FULL = {"dim": 300, "epochs": 10, "lr": 0.05, "graph_ratio": 1.0}
 GRAPH_ALONE = 20.0  # pairs for each edge, about as many as beside texts
-DEPTH = 4  # how far up edges lead, counted in synsets with names that texts use; chosen on seed 100 (definitions alone: .705 right, with 1 .643)
+DEPTH = 4  # how far up edges lead, in synsets with names that texts use. Seed 100, definitions alone: .705 right, with 1 .643
 CLASSES = ("bird", "mammal", "plant", "food", "disease", "body part", "vehicle", "building", "clothing", "worker")
 
 
