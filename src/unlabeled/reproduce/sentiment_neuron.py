@@ -1,8 +1,10 @@
 """The sentiment unit: a language model of bytes beats counts of them, what it remembers tells sentiment, and one unit does so by itself.
 
 The paper's unit came of 38 GB of reviews and 4,096 units and says the sentiment of nine reviews in ten. Here are two megabytes and 256: the
-unit of nine in ten does NOT appear, and words weighed by TF-IDF tell sentiment better than all units together (they are among the arms).
-What is asked is whether such a unit begins to form: better than any unit of the same network before it learned, on other products' reviews.
+unit of nine in ten does NOT appear, and words weighed by TF-IDF tell sentiment far better (they are among the arms). What is asked is
+whether such a unit begins to form: better than any unit of the same network before it learned, on other products' reviews. On seed 100 it
+didn't: all units told 54 % right, as before learning. Nor did they of single sentences about films, with units that begin with a memory of
+up to 100 bytes, with what the output sees instead of the cell, without the last stop, or with standardised units and other penalties.
 """
 
 from __future__ import annotations
