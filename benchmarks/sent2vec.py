@@ -9,8 +9,9 @@ TEXTS: a Parquet file with a column `text`. PAIRS: a Parquet file of sentence pa
 What is compared: sent2vec's own program is built on fastText and can't be had as a package; fastText's nearest model is CBOW with a window
 over the whole sentence (ws=100) and no parts of words (maxn=0). Equal: dimensions, negatives (both draw by the root of the counts),
 subsampling threshold, min_count, epochs, threads. Not equal, because the models differ: fastText leaves frequent words out of the contexts
-as well, draws its windows' sizes from 1 to ws, knows no n-grams of words without labels, and its gradients aren't divided by the number of
-words, hence its rate (its default, 0.05; ours 0.2). So ours runs twice: "words", word_ngrams=1, is the like one; "pairs" has bigrams too.
+as well, draws its windows' sizes from 1 to ws, and knows no n-grams of words without labels; its gradients aren't divided by the number
+of words, hence its rate (its default, 0.05; ours 0.2); its seed can't be set from Python. So ours runs twice: "words", word_ngrams=1, is
+the like one; "pairs" has pairs of words too.
 
 A word counts once an epoch. words_a_second: of training alone; fastText's from the difference between `epochs` epochs and one, since it
 can't be asked to count words only. whole_seconds: from the file to the vectors. cpu: processor time of the whole.
@@ -44,7 +45,7 @@ def measure(engine: str, file: str, pairs: str, workers: int, seed: int, epochs:
 
         def train(epoch: int):  # type: ignore[no-untyped-def]
             started, used = time.perf_counter(), time.process_time()
-            model = fasttext.train_unsupervised(file, model="cbow", epoch=epoch, thread=workers, seed=seed, verbose=0, **like)
+            model = fasttext.train_unsupervised(file, model="cbow", epoch=epoch, thread=workers, verbose=0, **like)
             return model, time.perf_counter() - started, time.process_time() - used
 
         _, one, _ = train(1)

@@ -1,6 +1,7 @@
 """sent2vec: the mean of vectors that were learned to be averaged over a sentence says more of it than the mean of word2vec's.
 
-All arms learn from the same sentences. Each was tuned alike on seed 100: rate and subsampling, with 20 epochs for all.
+All arms learn from the same sentences for about as long (50 epochs of sent2vec take less than word2vec's 30); rates and subsampling were
+chosen among some on seed 100. sent2vec is the paper's model of words alone here: 40,000 sentences are few for pairs of words.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ def run(lab: Lab) -> Arms:
 
     "... less one": the first principal component of the pairs' vectors is taken off. probe: accuracy, mean over four sets.
     """
-    common: dict[str, Any] = {"seed": lab.seed, "dim": lab.setting(100, 700), "epochs": 20, "negatives": 10}
-    whole: dict[str, Any] = {"lr": 0.5, "sample": 1e-4}
+    common: dict[str, Any] = {"seed": lab.seed, "dim": lab.setting(100, 700)}
+    whole: dict[str, Any] = {"lr": 0.2, "epochs": 50, "sample": 1e-3, "word_ngrams": 1}
     models = {
         "sent2vec": Sent2Vec(**common, **whole),
-        "words alone": Sent2Vec(**common, **whole, word_ngrams=1),
+        "with pairs of words": Sent2Vec(**common, **whole | {"word_ngrams": 2}),
         "no subsampling": Sent2Vec(**common, **whole | {"sample": 0.0}),
-        "window of 5 (CBOW)": Word2Vec(**common, cbow=True, lr=0.05, sample=1e-4),
-        "mean of word2vec": Word2Vec(**common, lr=0.05, sample=1e-4),
+        "window of 5 (CBOW)": Word2Vec(**common, cbow=True, negatives=10, epochs=30, lr=0.2, sample=1e-4),
+        "mean of word2vec": Word2Vec(**common, epochs=30, lr=0.1, sample=1e-3),
     }
     table: Arms = {}
     for name, model in models.items():
@@ -115,7 +116,7 @@ REPRODUCTION = Reproduction(
     sets=("stsb",),
     run=run,
     load=load,
-    n=(80_000, 1379),
+    n=(40_000, 1379),
     claims=(
         Claim(
             "vectors learned to be averaged beat the mean of word2vec's",
@@ -149,7 +150,14 @@ REPRODUCTION = Reproduction(
             margin=0.01,
             role="key ingredient removed",
         ),
-        Claim("n-grams don't harm", ours="sent2vec", than="words alone", metric="similarity", margin=-0.01, role="key ingredient removed"),
+        Claim(
+            "pairs of words don't harm",
+            ours="with pairs of words",
+            than="sent2vec",
+            metric="similarity",
+            margin=-0.01,
+            role="key ingredient removed",
+        ),
         Claim(
             "a linear classifier learns as much from them as from word2vec's",
             ours="sent2vec",
