@@ -20,7 +20,6 @@ can't be asked to count words only. whole_seconds: from the file to the vectors.
 import argparse
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -119,41 +118,28 @@ def main() -> None:
         return
     import pyarrow.parquet as pq
 
+    from benchmarks.peers import in_turn, mean  # here: the peer's interpreter doesn't know this package
+
     engines = {name: sys.executable for name in ENGINES} | ({"fasttext": options.fasttext} if options.fasttext else {})
-    rows, ratios = [], {}
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         for text in pq.read_table(options.texts, columns=["text"])["text"].to_pylist():
             file.writelines(f"{line}\n" for line in map(plain, END.split(text)) if line)
         file.flush()
-        for workers in options.workers.split(","):
-            for seed in options.seeds.split(","):
-                for engine, python in engines.items():  # in turn, so that a busy machine is busy for all
-                    command = [python, str(Path(__file__).resolve()), file.name, options.pairs, "--epochs", str(options.epochs)]
-                    said = subprocess.run([*command, "--one", f"{engine}|{workers}|{seed}"], capture_output=True, text=True, check=False)
-                    if said.returncode:
-                        sys.exit(f"{engine} failed: {said.stderr.strip()[-400:]}")
-                    rows.append(json.loads(said.stdout.splitlines()[-1]))
-                    if not options.json:
-                        print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-            if "fasttext" in engines:
-                mean = {
-                    engine: {
-                        key: sum(row[key] for row in rows if row["engine"] == engine and str(row["workers"]) == workers)
-                        / len(options.seeds.split(","))
-                        for key in ("words_a_second", "whole_seconds", "cpu", "similarity")
-                    }
-                    for engine in engines
-                }
-                ratios[workers] = {
-                    engine: {
-                        "words a second, times fastText's": round(mean[engine]["words_a_second"] / mean["fasttext"]["words_a_second"], 2),
-                        "whole, times as fast": round(mean["fasttext"]["whole_seconds"] / mean[engine]["whole_seconds"], 2),
-                        "by processor time": round(mean["fasttext"]["cpu"] / mean[engine]["cpu"], 2),
-                        "similarity": round(mean[engine]["similarity"], 4),
-                        "fastText's": round(mean["fasttext"]["similarity"], 4),
-                    }
-                    for engine in ENGINES
-                }
+        command = [str(Path(__file__).resolve()), file.name, options.pairs, "--epochs", str(options.epochs)]
+        rows, ratios = list(in_turn(command, engines, options.workers, options.seeds, options.json)), {}
+    for workers in sorted({row["workers"] for row in rows}) if "fasttext" in engines else ():
+        keys = ("words_a_second", "whole_seconds", "cpu", "similarity")
+        of = {engine: {key: mean(rows, engine, workers, key) for key in keys} for engine in engines}
+        ratios[workers] = {
+            engine: {
+                "words a second, times fastText's": round(of[engine]["words_a_second"] / of["fasttext"]["words_a_second"], 2),
+                "whole, times as fast": round(of["fasttext"]["whole_seconds"] / of[engine]["whole_seconds"], 2),
+                "by processor time": round(of["fasttext"]["cpu"] / of[engine]["cpu"], 2),
+                "similarity": round(of[engine]["similarity"], 4),
+                "fastText's": round(of["fasttext"]["similarity"], 4),
+            }
+            for engine in ENGINES
+        }
     if options.json:
         print(json.dumps({"settings": SETTINGS, "rows": rows, "ratios": ratios}, indent=1))
         return

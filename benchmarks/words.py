@@ -11,7 +11,6 @@ Similarity: Spearman's correlation of cosines with people's scores, mean over th
 import argparse
 import json
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -84,38 +83,22 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        engine, workers, seed = options.one.split(",")
+        engine, workers, seed = options.one.split("|")
         print(json.dumps(measure(engine, options.texts, options.pairs, int(workers), int(seed), options.epochs)))
         return
+    from benchmarks.peers import in_turn, mean  # here: the peer's interpreter doesn't know this package
+
     engines = {"unlabeled": sys.executable} | ({"gensim": options.gensim} if options.gensim else {})
-    rows = []
-    for workers in options.workers.split(","):
-        for seed in options.seeds.split(","):
-            for engine, python in engines.items():  # in turn, so that a busy machine is busy for both
-                command = [python, str(Path(__file__).resolve()), options.texts, options.pairs, "--epochs", str(options.epochs)]
-                said = subprocess.run([*command, "--one", f"{engine},{workers},{seed}"], capture_output=True, text=True, check=False)
-                if said.returncode:
-                    sys.exit(f"{engine} failed: {said.stderr.strip()[-400:]}")
-                rows.append(json.loads(said.stdout.splitlines()[-1]))
-                if not options.json:
-                    print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    ratios = {}
-    if "gensim" in engines:
-        for workers in sorted({row["workers"] for row in rows}):
-            mean = {
-                engine: {
-                    key: sum(row[key] for row in rows if row["engine"] == engine and row["workers"] == workers)
-                    / len(options.seeds.split(","))
-                    for key in ("seconds", "cpu", "similarity")
-                }
-                for engine in engines
-            }
-            ratios[workers] = {
-                "times as fast": round(mean["gensim"]["seconds"] / mean["unlabeled"]["seconds"], 2),
-                "times as fast by processor time": round(mean["gensim"]["cpu"] / mean["unlabeled"]["cpu"], 2),
-                "similarity": round(mean["unlabeled"]["similarity"], 4),
-                "gensim's similarity": round(mean["gensim"]["similarity"], 4),
-            }
+    command = [str(Path(__file__).resolve()), options.texts, options.pairs, "--epochs", str(options.epochs)]
+    rows, ratios = list(in_turn(command, engines, options.workers, options.seeds, options.json)), {}
+    for workers in sorted({row["workers"] for row in rows}) if "gensim" in engines else ():
+        ours, theirs = ({key: mean(rows, engine, workers, key) for key in ("seconds", "cpu", "similarity")} for engine in engines)
+        ratios[workers] = {
+            "times as fast": round(theirs["seconds"] / ours["seconds"], 2),
+            "times as fast by processor time": round(theirs["cpu"] / ours["cpu"], 2),
+            "similarity": round(ours["similarity"], 4),
+            "gensim's similarity": round(theirs["similarity"], 4),
+        }
     if options.json:
         print(json.dumps({"settings": SETTINGS, "rows": rows, "ratios": ratios}, indent=1))
     for workers, ratio in {} if options.json else ratios.items():
