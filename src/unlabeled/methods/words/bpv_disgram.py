@@ -10,14 +10,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from unlabeled.errors import InputError
-from unlabeled.methods.words.text_model import TextModel
+from unlabeled.methods.words.pv_dbow import ParagraphVectors
 from unlabeled.parts.checks import number, whole
-from unlabeled.parts.skipgram import Bits, Corpus, SkipGram
+from unlabeled.parts.skipgram import Bits, SkipGram
 from unlabeled.parts.vocabulary import Vocabulary
 
 
 @dataclass(kw_only=True, eq=False)
-class BinaryParagraphVectors(TextModel):
+class BinaryParagraphVectors(ParagraphVectors):
     """Texts as codes of 32 to 128 bits, so that millions are searched by counting the bits that differ (`HammingIndex`).
 
     Grzegorczyk and Kurdziel, 2016, "Binary Paragraph Vectors", arXiv:1611.01116; Grzegorczyk, 2018, "Vector representations of text
@@ -28,9 +28,8 @@ class BinaryParagraphVectors(TextModel):
     Words are predicted against drawn ones instead of by a sampled softmax, and single words alone, no pairs of them: the paper's pairs
     gave it a few points. One loop, see `parts.skipgram` (needs a C compiler); for texts and what is learned see `WordModel`.
     fit and transform: float32 [n, bits] of zeros and ones, or [n, real_dim]; `codes_` uint8 [texts, bits / 8] of the fitted texts, eight
-    bits a byte, the last byte filled with zeros. A text without any known word has zeros
-    (in Real-Binary for numbers, of which the code is made). InputError: bad values, no word
-    often enough.
+    bits a byte, the last byte filled with zeros. A text without any known word has zeros (in Real-Binary for numbers, of which the code
+    is made). InputError: bad values, no word often enough.
 
         model = BinaryParagraphVectors(bits=32).fit(documents)
         rows, distances = HammingIndex().fit(model.codes_).search(model.encode(["a query"]), k=10)
@@ -74,10 +73,6 @@ class BinaryParagraphVectors(TextModel):
         if Z.ndim != 2 or Z.shape[1] != (self.real_dim or self.bits):
             raise InputError(f"Z has shape {Z.shape}: wanted [n, {self.real_dim or self.bits}], as transform gives it")
         return self._packed(Z)
-
-    def _told(self, docs: np.ndarray, corpus: Corpus) -> np.ndarray:
-        docs[np.diff(corpus.starts) == 0] = 0
-        return docs
 
     def _embed(self, texts: list[Any]) -> np.ndarray:
         return self._shown(self._infer(texts))

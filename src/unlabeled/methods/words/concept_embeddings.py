@@ -90,7 +90,7 @@ class ConceptEmbeddings(WordModel):
         self.vocabulary_, self.counts_, self.loss_curve_ = known.words, known.counts, found.loss
         self.vectors_ = unit(found.words) + unit(found.output) if self.both else found.words
         self.is_concept_ = np.array([word in concepts for word in known.words])
-        self._n_features_out, self.inputs_ = self.dim, Inputs("text")
+        self.inputs_ = Inputs("text")
         return self
 
     # Names --------------------------------------------------------------------------------------------------------

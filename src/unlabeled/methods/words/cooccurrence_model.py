@@ -49,7 +49,6 @@ class CooccurrenceModel(WordModel):
             if name.startswith(("row_", "col_", "vectors_")):
                 setattr(self, name, np.ascontiguousarray(value[np.argsort(by[name.startswith("col_")])]))
         self.vocabulary_, self.counts_, self.inputs_ = names, counts.row_sums, Inputs("text")
-        self._n_features_out = self.vectors_.shape[1]
         return self
 
     def count(self, X: Any) -> Counts:

@@ -95,7 +95,7 @@ class DisambiguatedSkipGram(WordModel):
         """For every word of every text its place in senses(word), int64; -1 for words that aren't known."""
         check_is_fitted(self, "sense_vectors_")
         texts = [list(words) for words in tokenised(self._texts(X))]
-        corpus = Vocabulary(self.vocabulary_, self.counts_).encode(texts)
+        corpus = self._corpus(texts)
         order = np.argsort(np.argsort(-self.shares_, axis=1, kind="stable"), axis=1)
         places = np.split(order[corpus.tokens, self._chosen(corpus)], corpus.starts[1:-1])
         found = [np.full(len(words), -1, np.int64) for words in texts]
@@ -104,7 +104,7 @@ class DisambiguatedSkipGram(WordModel):
         return found
 
     def _embed(self, texts: list[Any]) -> np.ndarray:
-        corpus = Vocabulary(self.vocabulary_, self.counts_).encode(texts)
+        corpus = self._corpus(texts)
         sums = np.zeros((len(corpus), self.vectors_.shape[1]), np.float32)
         length = np.diff(corpus.starts)
         np.add.at(sums, np.repeat(np.arange(len(corpus)), length), self.sense_vectors_[corpus.tokens, self._chosen(corpus)])

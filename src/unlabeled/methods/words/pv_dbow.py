@@ -13,7 +13,7 @@ from unlabeled.methods.words.word_model import WordModel
 from unlabeled.parts.checks import whole
 from unlabeled.parts.scale import unit
 from unlabeled.parts.skipgram import Corpus, SkipGram, Tables
-from unlabeled.parts.vocabulary import Vocabulary, tokenised
+from unlabeled.parts.vocabulary import Vocabulary
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,19 +37,20 @@ class ParagraphVectors(WordModel):
     def _infer(self, texts: list[Any]) -> np.ndarray:
         """What `doc_vectors_` is, of further texts."""
         shared = {name: getattr(self, f"{name}_") for name in ("topics", "projection", "bias") if hasattr(self, f"{name}_")}
-        known, corpus = Tables(self.vectors_, self.output_vectors_, None, self.counts_, [], shared), self._corpus_of(texts)
+        known, corpus = Tables(self.vectors_, self.output_vectors_, None, self.counts_, [], shared), self._corpus(texts)
         return self._told(self._engine(documents_alone=True).infer(corpus, known), corpus)
 
     def _embed(self, texts: list[Any]) -> np.ndarray:
         return self._infer(texts)
 
     def _told(self, docs: np.ndarray, corpus: Corpus) -> np.ndarray:
-        """The vectors [texts, ...] as they are given to people."""
+        """The vectors [texts, ...] as they are given to people: those of texts without a known word, which are as they began, zeros."""
+        docs[np.diff(corpus.starts) == 0] = 0
         return docs
 
-    def _corpus_of(self, texts: list[Any]) -> Corpus:
-        number = self._number
-        return Corpus.of([[number[word] for word in words if word in number] for words in tokenised(texts)])
+    @property
+    def _n_features_out(self) -> int:
+        return self.doc_vectors_.shape[1]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -91,7 +92,3 @@ class PVDBOW(ParagraphVectors):
         cosine = unit(self.doc_vectors_) @ unit(query[None])[0]
         rows = [int(row) for row in np.argsort(-cosine, kind="stable") if row != own][: whole("k", k)]
         return [(row, float(cosine[row])) for row in rows]
-
-    def _told(self, docs: np.ndarray, corpus: Corpus) -> np.ndarray:
-        docs[np.diff(corpus.starts) == 0] = 0  # they are as they began
-        return docs

@@ -13,8 +13,7 @@ from unlabeled.methods.words.word_model import WordModel
 from unlabeled.parts.checks import whole
 from unlabeled.parts.ngram_sums import NgramSums, sums
 from unlabeled.parts.scale import unit
-from unlabeled.parts.skipgram import Corpus
-from unlabeled.parts.vocabulary import Vocabulary, tokenised
+from unlabeled.parts.vocabulary import Vocabulary
 
 
 @dataclass(kw_only=True, eq=False)
@@ -67,9 +66,7 @@ class Sent2Vec(WordModel):
         return found.words[:n]
 
     def _embed(self, texts: list[Any]) -> np.ndarray:
-        number = self._number
-        corpus = Corpus.of([[number[word] for word in words if word in number] for words in tokenised(texts)])
-        return sums(self._table, corpus, len(number), self.word_ngrams, max(len(self.grams_), 1))
+        return sums(self._table, self._corpus(texts), len(self.vocabulary_), self.word_ngrams, max(len(self.grams_), 1))
 
     def nearest_texts(self, query: str, texts: Sequence[Any], k: int = 10) -> list[tuple[Any, float]]:
         """The k texts whose vectors are nearest to that of the query, with their cosines."""

@@ -54,5 +54,5 @@ class Word2Vec(WordModel):
         words, vectors = read_word2vec(path, most=most)
         model = cls(dim=vectors.shape[1])
         model.vocabulary_, model.vectors_, model.counts_ = words, vectors, np.zeros(len(words), np.int64)
-        model.inputs_, model._n_features_out = Inputs("text"), vectors.shape[1]
+        model.inputs_ = Inputs("text")
         return model

@@ -17,6 +17,7 @@ from unlabeled.encoders import Inputs
 from unlabeled.errors import InputError
 from unlabeled.parts.checks import whole
 from unlabeled.parts.scale import unit
+from unlabeled.parts.skipgram import Corpus
 from unlabeled.parts.vocabulary import Lines, Vocabulary, tokenised
 from unlabeled.saving import plain, read_config, write_json, write_tensors
 
@@ -36,7 +37,6 @@ class WordModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         known = Vocabulary.of(texts, min_count=whole("min_count", getattr(self, "min_count", 1)), most=getattr(self, "max_words", None))
         self.vocabulary_, self.counts_ = known.words, known.counts
         self.vectors_ = np.ascontiguousarray(self._learn(texts, known), dtype=np.float32)
-        self._n_features_out = self.vectors_.shape[1]
         self.inputs_ = Inputs("text")
         return self
 
@@ -55,7 +55,7 @@ class WordModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """float32 [n, dim]. out: an array to write to. progress: called with (done, n)."""
         check_is_fitted(self, "vectors_")
         texts = list(self._texts(X))
-        out = np.empty((len(texts), self.vectors_.shape[1]), np.float32) if out is None else out
+        out = np.empty((len(texts), self._n_features_out), np.float32) if out is None else out
         for start in range(0, len(texts), 8192):
             part = texts[start : start + 8192]
             out[start : start + len(part)] = self._embed(part)
@@ -66,6 +66,16 @@ class WordModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _embed(self, texts: list[Any]) -> np.ndarray:
         rows = [[self._number[word] for word in words if word in self._number] for words in tokenised(texts)]
         return np.stack([self.vectors_[ids].mean(axis=0) if ids else np.zeros(self.vectors_.shape[1], np.float32) for ids in rows])
+
+    @property
+    def _n_features_out(self) -> int:
+        """How wide a text's vector is."""
+        return self.vectors_.shape[1]
+
+    def _corpus(self, texts: Iterable[Any]) -> Corpus:
+        """The known words of the texts, as numbers."""
+        number = self._number
+        return Corpus.of([[number[word] for word in words if word in number] for words in tokenised(texts)])
 
     # Words --------------------------------------------------------------------------------------------------------
     def __contains__(self, word: str) -> bool:
@@ -155,7 +165,7 @@ class WordModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         for name, array in load_file(Path(folder) / "model.safetensors").items():
             setattr(model, f"{name}_", array)
         model.vocabulary_ = json.loads((Path(folder) / "vocabulary.json").read_text(encoding="utf-8"))
-        model.inputs_, model._n_features_out = Inputs("text"), model.vectors_.shape[1]
+        model.inputs_ = Inputs("text")
         return model
 
     def _arrays(self) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.utils.validation import check_is_fitted
 
 from unlabeled.errors import InputError
-from unlabeled.methods.words.text_model import TextModel
+from unlabeled.methods.words.pv_dbow import ParagraphVectors
 from unlabeled.parts.assign import kmeans
 from unlabeled.parts.checks import number, one_of, whole
 from unlabeled.parts.scale import unit
@@ -20,7 +20,7 @@ from unlabeled.parts.vocabulary import Vocabulary, tokenised
 
 
 @dataclass(kw_only=True, eq=False)
-class LDA2Vec(TextModel):
+class LDA2Vec(ParagraphVectors):
     """Topics, the shares of them in each text, and word vectors in the same space, learned together.
 
     Moody, 2016, "Mixing Dirichlet Topic Models and Word Embeddings to Make lda2vec", arXiv:1605.02019. A word and its text predict the
@@ -98,6 +98,9 @@ class LDA2Vec(TextModel):
         labels = kmeans(means, self.n_topics, metric="cosine", seed=self.seed).labels
         centres = np.stack([means[labels == k].mean(axis=0) if (labels == k).any() else means[k] for k in range(self.n_topics)])
         return unit(centres) * (0.3 * np.linalg.norm(words, axis=1).mean())
+
+    def _told(self, docs: np.ndarray, corpus: Corpus) -> np.ndarray:
+        return docs  # equal shares, nearly, where nothing is known
 
     @property
     def doc_topics_(self) -> np.ndarray:
