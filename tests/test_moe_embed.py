@@ -10,10 +10,12 @@ import torch.nn.functional as F
 import unlabeled as ul
 from unlabeled import InputError
 from unlabeled.encoders import Inputs, encoder
+from unlabeled.encoders.domain_text import upcycle_moe
 from unlabeled.encoders.text import HuggingFaceText
 from unlabeled.learner import Batch
 from unlabeled.methods.frozen import Frozen
-from unlabeled.methods.sentences.moe_embed import MoEEmbedder, cocitation_pairs, upcycle_moe
+from unlabeled.methods.sentences.moe_embed import MoEEmbedder
+from unlabeled.parts.cocitation import cocitation_pairs
 from unlabeled.parts.experts import Experts, blocks_of, upcycle
 from unlabeled.saving import load_model
 

@@ -11,12 +11,13 @@ import torch.nn.functional as F
 
 import unlabeled as ul
 from unlabeled import InputError
+from unlabeled.encoders.span_text import SpanText
 from unlabeled.encoders.text import HuggingFaceText
 from unlabeled.learner import Batch, Source
 from unlabeled.parts.mentions import mine
 from unlabeled.parts.scale import unit
 from unlabeled.saving import load_model
-from unlabeled.tasks.topics.uctopic import SpanText, UCTopic, best_k
+from unlabeled.tasks.topics.uctopic import UCTopic, best_k
 
 NAMES = [f"{kind}{i}" for kind in ("ice", "star") for i in range(12)] + [f"p{i}" for i in range(16)] + ["the", "of", "and"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from unlabeled.encoders.text import POOLS, HuggingFaceText
+from unlabeled.encoders.text import POOLS, HuggingFaceText, transformer_of_texts
 from unlabeled.errors import InputError
 
 ACTIVATIONS = {"Identity": nn.Identity, "Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU, "Sigmoid": nn.Sigmoid, "SiLU": nn.SiLU}
@@ -87,8 +87,7 @@ def write_folder(net: Any, folder: str | Path) -> Path:
     """
     from safetensors.torch import save_file
 
-    if not isinstance(net, HuggingFaceText):
-        raise InputError(f"{type(net).__name__} is no transformer of texts: wanted encoder minilm, minilm3, or a Hugging Face text model")
+    net = transformer_of_texts(net)
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} isn't empty: name a new folder")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unlabeled.errors import InputError
 from unlabeled.parts.cooccurrence import WORD
 
 
@@ -154,3 +155,10 @@ class HuggingFaceText(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.pooled(*self.states(ids))
+
+
+def transformer_of_texts(net: nn.Module) -> HuggingFaceText:
+    """The encoder itself. InputError: it is no transformer of texts."""
+    if not isinstance(net, HuggingFaceText):
+        raise InputError(f"{type(net).__name__} is no transformer of texts: wanted encoder minilm, minilm3, or a Hugging Face text model")
+    return net

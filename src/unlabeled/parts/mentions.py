@@ -32,13 +32,27 @@ class Mentions:
     def __len__(self) -> int:
         return len(self.sentences)
 
+    def marked(self) -> list[str]:
+        """The sentences with a sign before and behind the span, as `encoders.span_text` reads them."""
+        texts = [sentence.replace("\0", " ") for sentence in self.sentences]
+        return [f"{text[:a]}\0{text[a:b]}\0{text[b:]}" for text, (a, b) in zip(texts, self.spans, strict=True)]
 
-def given(sentences: Sequence[str], spans: Sequence[tuple[int, int]]) -> Mentions:
-    """Mentions whose spans are known; equal phrases are those of the same words but for case and a plural's s."""
-    words = [" ".join(sentence[a:b].split()).lower() for sentence, (a, b) in zip(sentences, spans, strict=True)]
-    names, phrase = _merged(words)
+
+def given(mentions: Sequence[tuple[str, tuple[int, int]]]) -> Mentions:
+    """Mentions that somebody names, [(sentence, (from, to)), ...]; equal phrases are those of the same words but for case and a plural's s.
+
+    InputError: something else, a span that isn't within its sentence, an empty one.
+    """
+    for place, one in enumerate(mentions):
+        right = isinstance(one, tuple | list) and len(one) == 2 and isinstance(one[0], str) and len(one[1]) == 2
+        if not right or not 0 <= one[1][0] < one[1][1] <= len(one[0]):
+            raise InputError(
+                f"mention {place} is {str(one)[:80]!r}: wanted (sentence, (from, to)), the span within the sentence, not empty"
+            )
+    sentences, spans = [one[0] for one in mentions], [(int(one[1][0]), int(one[1][1])) for one in mentions]
+    names, phrase = _merged([" ".join(sentence[a:b].split()).lower() for sentence, (a, b) in zip(sentences, spans, strict=True)])
     texts: dict[str, int] = {}
-    return Mentions([*sentences], [*spans], phrase, np.array([texts.setdefault(one, len(texts)) for one in sentences], np.int64), names)
+    return Mentions(sentences, spans, phrase, np.array([texts.setdefault(one, len(texts)) for one in sentences], np.int64), names)
 
 
 def mine(

@@ -17,7 +17,8 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from unlabeled.datasets.named import HOW, VARIABLE
 from unlabeled.errors import InputError
-from unlabeled.methods.sentences.moe_embed import MoEEmbedder, cocitation_pairs
+from unlabeled.methods.sentences.moe_embed import MoEEmbedder
+from unlabeled.parts.cocitation import cocitation_pairs
 from unlabeled.parts.scale import unit
 from unlabeled.reproduce.claims import ROLES
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction

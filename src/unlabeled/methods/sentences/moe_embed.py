@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,105 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array, triu
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from unlabeled.data import Items, as_items
-from unlabeled.encoders.text import HuggingFaceText
+from unlabeled.encoders.domain_text import upcycle_moe
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net
-from unlabeled.parts.checks import number, one_of, whole
-from unlabeled.parts.experts import only, upcycle
+from unlabeled.parts.checks import number
 from unlabeled.parts.gather import world
 from unlabeled.parts.losses import info_nce
 from unlabeled.parts.text_pairs import text_pairs
 from unlabeled.views.whole import whole as as_it_is
-
-MARK = re.compile("\0([0-9]+)\0")  # before a text: the number of its domain
-
-
-class DomainText(HuggingFaceText):
-    """A text encoder with an expert for each of n domains. Made by `upcycle_moe`.
-
-    tokenize: a text that begins with "\\0d\\0" is of domain d, which its first id says. forward: int64 [n, length] -> [n, width];
-    texts without a domain get the mean of what they are in all of them.
-    """
-
-    def __init__(self, base: HuggingFaceText, n: int, layers: str | Sequence[int], routing: str, token: bool, length: int):
-        base = copy.deepcopy(base)
-        super().__init__(
-            base.transformer, base.tokenizer, min(length, base.length), base.unit, base.pool, [*base.dense], base.lower, base.prompt
-        )
-        if token and not self.before:
-            raise InputError("this encoder puts nothing before a text that a domain's token could replace: domain_token=False")
-        words: Any = self.transformer.get_input_embeddings()
-        self.n, self.learned, self.words = n, routing == "learned", int(words.num_embeddings)
-        self.placed = upcycle(self.transformer, n, int(self.transformer.config.hidden_size), layers, self.learned)
-        # A domain's token replaces the first one, [CLS]. It starts as that, so at first nothing has changed.
-        self.domains = nn.Embedding.from_pretrained(words.weight[self.before[0]].detach().repeat(n, 1), freeze=False) if token else None
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        found = [MARK.match(text) for text in texts]
-        rows = super().tokenize([text[one.end() :] if one else text for text, one in zip(texts, found, strict=True)])
-        return [[self.words + 1 + int(one[1]), *row] if one else row for row, one in zip(rows, found, strict=True)]
-
-    def forward(self, ids: Tensor) -> Tensor:
-        domain = ids[:, 0] - self.words - 1
-        known = domain >= 0
-        if known.all():
-            return self._known(ids[:, 1:], domain)
-        if known.any():
-            out = torch.zeros(len(ids), self.width, device=ids.device)
-            for rows in (known, ~known):
-                out[rows] = self.forward(ids[rows]).float()
-            return out
-        if self.learned and self.domains is None:  # nobody asks for the domain
-            return self._known(ids, domain)
-        z = torch.stack([self._known(ids, torch.full_like(domain, d)) for d in range(self.n)]).mean(dim=0)
-        return nn.functional.normalize(z, dim=1) if self.unit else z
-
-    def _known(self, ids: Tensor, domain: Tensor) -> Tensor:
-        full, mask = self.whole(ids)
-        x = self.transformer.get_input_embeddings()(full)
-        if self.domains is not None:
-            x = torch.cat([self.domains(domain)[:, None], x[:, 1:]], dim=1)
-        for experts in self.placed:
-            experts.domain = domain
-        return self.pooled(self.transformer(inputs_embeds=x, attention_mask=mask.long()).last_hidden_state, mask)
-
-    def expert(self, d: int) -> HuggingFaceText:
-        """The encoder of one domain alone, without a mixture: as large as the base, and the same vectors."""
-        if self.learned:
-            raise InputError("with a learned router no domain has experts of its own: there is no encoder of one domain")
-        transformer = copy.deepcopy(self.transformer)
-        only(transformer, d)
-        if self.domains is not None:
-            with torch.no_grad():
-                transformer.get_input_embeddings().weight[self.before[0]] = self.domains.weight[d]
-        return HuggingFaceText(
-            transformer, self.tokenizer, self.length, self.unit, self.pool, copy.deepcopy([*self.dense]), self.lower, self.prompt
-        )
-
-
-def upcycle_moe(
-    encoder: nn.Module,
-    n_experts: int,
-    layers: str | Sequence[int] = "all",
-    routing: str = "enforced",
-    domain_token: bool = True,
-    length: int = 512,
-) -> DomainText:
-    """A copy of a text encoder with n_experts copies of the feed-forward part in every block (or those in `layers`, counted from 0).
-
-    At first it gives what the encoder gives, bit for bit where experts are told. InputError: no transformer for texts.
-    """
-    if not isinstance(encoder, HuggingFaceText):
-        raise InputError(
-            f"{type(encoder).__name__} is no transformer of texts: wanted encoder minilm, minilm3, or a Hugging Face text model"
-        )
-    one_of("routing", routing, ("enforced", "learned"))
-    return DomainText(encoder, whole("n_experts", n_experts), layers, routing, domain_token, whole("length", length, 3))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -123,7 +34,7 @@ class MoEEmbedder(Learner):
     batches of each, so that no expert starves. Other than in the paper the word vectors stay as they are (freeze_embeddings), each
     side of a pair looks for the other, and training ends after `examples` texts, not by a validation set.
 
-    fit takes {domain: pairs}, pairs as `text_pairs` reads them; `cocitation_pairs` finds them in citations. transform(texts, domain)
+    fit takes {domain: pairs}, pairs as `text_pairs` reads them; `parts.cocitation` finds them in citations. transform(texts, domain)
     gives float32 [n, width]. domain: a name, or one for each text; None: the mean over all domains. Learned: `domains_`, their names.
     routing: "learned": a router chooses two experts for each token instead. layers: which blocks get experts.
     batch_size: texts in a batch, two a pair. InputError: pairs that aren't, unknown domains, an encoder that is no transformer.
@@ -237,28 +148,7 @@ class MoEEmbedder(Learner):
         number("temperature", self.temperature, 0, above=True)
 
 
-def cocitation_pairs(citations: Any, min_cocite: int = 1) -> np.ndarray:
-    """Which two papers are cited together by at least min_cocite others: int64 [k, 2], each pair once, the lower number first.
-
-    citations: whole numbers [m, 2], (citing paper, cited paper); what occurs twice counts once, a paper that cites itself not at all.
-    """
-    edges = np.asarray(citations)
-    if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype.kind not in "iu" or (edges.size and edges.min() < 0):
-        raise InputError(f"citations has shape {edges.shape} and dtype {edges.dtype}: wanted whole numbers [m, 2], (citing, cited)")
-    whole("min_cocite", min_cocite)
-    edges = np.unique(edges[edges[:, 0] != edges[:, 1]], axis=0)
-    if not len(edges):
-        return np.zeros((0, 2), np.int64)
-    cites = csr_array((np.ones(len(edges), np.int64), (edges[:, 0], edges[:, 1])))
-    together = triu(cites.T @ cites, 1).tocoo()
-    pairs = np.stack([together.row, together.col], axis=1)[together.data >= min_cocite].astype(np.int64)
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-
-
 def _endless(first: int, end: int, generator: torch.Generator) -> Iterator[int]:
     """The numbers from first to end - 1 in random order, and again in another."""
     while True:
         yield from (torch.randperm(end - first, generator=generator) + first).tolist()
-
-
-__all__ = ["MoEEmbedder", "cocitation_pairs", "upcycle_moe"]

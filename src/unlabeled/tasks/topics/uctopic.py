@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,66 +13,21 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from unlabeled.data import Items, as_items
-from unlabeled.encoders.text import HuggingFaceText, pool_tokens
+from unlabeled.encoders.span_text import SpanText
+from unlabeled.encoders.text import transformer_of_texts
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net, Source
 from unlabeled.parts.assign import KMeans, kmeans
 from unlabeled.parts.checks import number, whole
 from unlabeled.parts.gather import world
 from unlabeled.parts.losses import info_nce
-from unlabeled.parts.mentions import Mentions, given, mine
+from unlabeled.parts.mentions import given, mine
 from unlabeled.parts.scale import unit
 from unlabeled.saving import read_config, write_tensors
-from unlabeled.views.text import pack
 from unlabeled.views.whole import whole as as_it_is
 
 AUTO = range(2, 21)  # numbers of topics that are tried
 SAMPLE = 2000  # mentions that their silhouette is measured on
-
-
-class SpanText(HuggingFaceText):
-    """A text encoder whose vector is the mean of the states of a span: "the \\0ice age\\0 ended"; without marks, of the whole text.
-
-    forward: int64 [n, length] with an id of its own before and behind the span -> [n, width]. The transformer doesn't see the two.
-    mask: with which chance a token of the span is replaced by [MASK], so that what stands around has to tell.
-    """
-
-    def __init__(self, base: HuggingFaceText, length: int):
-        base = copy.deepcopy(base)
-        parts: dict[str, Any] = {"unit": base.unit, "pool": base.pool, "dense": [*base.dense], "lower": base.lower}
-        super().__init__(base.transformer, base.tokenizer, min(length, base.length), **parts)
-        self.begin = int(self.transformer.get_input_embeddings().num_embeddings) + 1  # type: ignore[operator]
-        self.masked = (self.tokenizer.mask_token_id if self.tokenizer.mask_token_id is not None else self.tokenizer.unk_token_id) + 1
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Before, span and after each by itself, so that a span's tokens are its own; of long texts what is nearest to the span."""
-        pieces = [text.split("\0") for text in texts]
-        near = 16 * self.length  # characters: more than enough, and a text of a million words is quick
-        cut = [[p[0][-near:], p[1][:near], p[2][:near]] if len(p) == 3 else ["", " ".join(p)[:near], ""] for p in pieces]
-        flat = [(part.lower() if self.lower else part) for three in cut for part in three]
-        ids: list[list[int]] = self.tokenizer(flat, add_special_tokens=False, verbose=False)["input_ids"] if flat else []
-        room = self.length - len(self.before) - len(self.after)
-        rows = []
-        for i, p in enumerate(pieces):
-            left, span, right = ([token + 1 for token in part] for part in ids[3 * i : 3 * i + 3])
-            span = span[:room]
-            side = (room - len(span)) // 2
-            before = left[max(0, len(left) - max(side, room - len(span) - len(right))) :]
-            after = right[: room - len(span) - len(before)]
-            rows.append([*before, self.begin, *span, self.begin + 1, *after] if len(p) == 3 else span)
-        return rows
-
-    def forward(self, ids: Tensor, mask: float = 0.0) -> Tensor:
-        begin, end = ids == self.begin, ids == self.begin + 1
-        inside = (begin.cumsum(1) > end.cumsum(1)) & ~begin
-        inside |= ~begin.any(dim=1, keepdim=True) & (ids != 0)
-        if mask:
-            ids = torch.where(inside & (torch.rand(ids.shape, device=ids.device) < mask), self.masked, ids)
-        both = pack(ids * 2 + inside, ~begin & ~end)  # what is inside goes with its token to its new place
-        hidden, real = self.states(both // 2)
-        span = torch.zeros_like(real)
-        span[:, len(self.before) : len(self.before) + both.shape[1]] = both % 2 == 1
-        return self.dense(pool_tokens(hidden, torch.where(span.any(dim=1, keepdim=True), span, real), "mean"))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -116,11 +70,7 @@ class UCTopic(Learner):
     weight_decay: float = 0.0
 
     def build(self, encoder: nn.Module) -> Net:
-        if not isinstance(encoder, HuggingFaceText):
-            raise InputError(
-                f"{type(encoder).__name__} is no transformer of texts: wanted encoder minilm, minilm3, or a Hugging Face text model"
-            )
-        encode = SpanText(encoder, self.length)
+        encode = SpanText(transformer_of_texts(encoder), self.length)
         encode.spec = getattr(encoder, "spec", None) or {"name": "given", "inputs": asdict(self.inputs_)}  # type: ignore[assignment]
         encode.transformer.get_input_embeddings().requires_grad_(not self.freeze_embeddings)  # type: ignore[operator]
         net = Net(encode=encode, project=nn.Sequential(nn.Linear(encode.width, encode.width), nn.Tanh()))
@@ -179,7 +129,7 @@ class UCTopic(Learner):
 
     def encode(self, mentions: Sequence[tuple[str, tuple[int, int]]]) -> np.ndarray:
         """Vectors of phrases in their sentences, [(sentence, (from, to)), ...]: float32 [n, width]."""
-        return self.transform(Items("text", _marked(_given(mentions))))
+        return self.transform(Items("text", given(mentions).marked()))
 
     def predict(self, mentions: Sequence[tuple[str, tuple[int, int]]]) -> np.ndarray:
         """The topic of each phrase in its sentence, int64 [n]."""
@@ -206,14 +156,14 @@ class UCTopic(Learner):
         if not reset:
             return super()._items(X, reset=False)
         if isinstance(X, list) and X and isinstance(X[0], tuple):
-            self.mentions_ = _given(X)
+            self.mentions_ = given(X)
         else:
             items = as_items(X)
             if items.kind != "text":
                 raise InputError(f"fit got {items.kind}s: wanted texts, or mentions, [(sentence, (from, to)), ...]")
             found = {name: getattr(self, name) for name in ("min_sentences", "pmi", "longest", "stop_words")}
             self.mentions_ = mine((str(text) for text in items.values), **found)
-        return super()._items(Items("text", _marked(self.mentions_)), reset=True)
+        return super()._items(Items("text", self.mentions_.marked()), reset=True)
 
     def _check(self, items: Items) -> None:
         super()._check(items)
@@ -280,23 +230,6 @@ def best_k(Z: np.ndarray, seed: int = 0) -> int:
     labels = [kmeans(Z, k, metric="cosine", n_init=3, seed=seed).labels for k in tried]
     scores = [silhouette_score(Z, one, metric="cosine") if 1 < len(set(one.tolist())) < len(Z) else -1.0 for one in labels]
     return tried[int(np.argmax(scores))] if tried else 1
-
-
-def _given(mentions: Any) -> Mentions:
-    """Mentions that the user names, each span within its sentence and not empty."""
-    for place, one in enumerate(mentions):
-        right = isinstance(one, tuple | list) and len(one) == 2 and isinstance(one[0], str) and len(one[1]) == 2
-        if not right or not 0 <= one[1][0] < one[1][1] <= len(one[0]):
-            raise InputError(
-                f"mention {place} is {str(one)[:80]!r}: wanted (sentence, (from, to)), the span within the sentence, not empty"
-            )
-    return given([one[0] for one in mentions], [(int(one[1][0]), int(one[1][1])) for one in mentions])
-
-
-def _marked(mentions: Mentions) -> list[str]:
-    """Sentences with a sign before and behind the span."""
-    texts = [sentence.replace("\0", " ") for sentence in mentions.sentences]
-    return [f"{text[:a]}\0{text[a:b]}\0{text[b:]}" for text, (a, b) in zip(texts, mentions.spans, strict=True)]
 
 
 __all__ = ["UCTopic"]
