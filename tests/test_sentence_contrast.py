@@ -11,9 +11,10 @@ from unlabeled.data import as_items
 from unlabeled.encoders import Inputs
 from unlabeled.encoders.text import HuggingFaceText
 from unlabeled.learner import Batch
-from unlabeled.methods.sentences import clusterns, dclr, sentence_contrast
+from unlabeled.methods.sentences import before_after, dclr
 from unlabeled.methods.sentences.compcse import InTwo
 from unlabeled.methods.sentences.sentence_contrast import Beginning, encoded, side_by_side
+from unlabeled.parts import centroids
 from unlabeled.parts.losses import info_nce
 from unlabeled.parts.weighted_nce import weighted_info_nce
 
@@ -194,7 +195,7 @@ def test_a_frozen_encoder_of_other_tokens_is_refused(texts):
 # ClusterNS ----------------------------------------------------------------------------------------------------------
 def test_the_hard_negative_is_the_second_nearest_centre():
     z, centres = random_rows(20, 5), random_rows(7, 5, seed=1)
-    own, second = clusterns.nearest(z, centres)
+    own, second = centroids.nearest(z, centres)
     for i in range(20):
         order = sorted(range(7), key=lambda k: -float(F.cosine_similarity(z[i], centres[k], dim=0)))
         assert [int(own[i]), int(second[i])] == order[:2]
@@ -202,7 +203,7 @@ def test_the_hard_negative_is_the_second_nearest_centre():
 
 def test_the_chain_takes_the_sentence_least_like_the_one_before_it():
     z = F.normalize(random_rows(12, 4), dim=1)
-    chain = clusterns.farthest_chain(z, 5)
+    chain = centroids.farthest_chain(z, 5)
     places = [int((z == row).all(dim=1).nonzero()) for row in chain]
     assert len(set(places)) == 5 and places[0] == 0
     for at, (last, next_) in enumerate(zip(places, places[1:], strict=False)):
@@ -212,10 +213,10 @@ def test_the_chain_takes_the_sentence_least_like_the_one_before_it():
 
 def test_sentences_of_one_cluster_are_masked_but_never_oneself_and_never_too_many():
     own, cosine, mine = torch.tensor([0, 0, 1, 0]), random_rows(4, 4), torch.arange(4)
-    same = clusterns.false_negatives(own, cosine, mine, 1.0)
+    same = centroids.false_negatives(own, cosine, mine, 1.0)
     want = (own[:, None] == own) & ~torch.eye(4, dtype=torch.bool)
     assert torch.equal(same, want)
-    few = clusterns.false_negatives(own, cosine, mine, 0.25)
+    few = centroids.false_negatives(own, cosine, mine, 0.25)
     assert int(few.sum()) == 3 and (few & ~want).sum() == 0
     assert float(cosine[few].min()) >= float(cosine[want & ~few].max())
 
@@ -224,8 +225,8 @@ def test_the_bidirectional_margin_is_its_formula_and_zero_between_the_margins():
     cosine, mine = torch.tensor([[0.9, 0.7, 0.89], [0.0, 1.0, 0.2], [0.5, 0.5, 0.8]]), torch.arange(3)
     same = torch.tensor([[0, 1, 1], [1, 0, 0], [0, 0, 0]], dtype=torch.bool)
     # d: -0.2 is between; -0.01 is too near by 0.04; -1.0 too far by 0.5
-    assert abs(float(clusterns.bidirectional_margin(cosine, same, mine, 0.05, 0.5)) - (0 + 0.04 + 0.5) / 3) < 1e-6
-    assert float(clusterns.bidirectional_margin(cosine, same & False, mine, 0.05, 0.5)) == 0
+    assert abs(float(centroids.bidirectional_margin(cosine, same, mine, 0.05, 0.5)) - (0 + 0.04 + 0.5) / 3) < 1e-6
+    assert float(centroids.bidirectional_margin(cosine, same & False, mine, 0.05, 0.5)) == 0
 
 
 def test_clusters_begin_when_sentences_point_apart_and_move_with_their_members(texts):
@@ -238,8 +239,8 @@ def test_clusters_begin_when_sentences_point_apart_and_move_with_their_members(t
     apart = Batch([], torch.arange(16))
     apart.z = F.normalize(random_rows(16, 16), dim=1)
     system.after_step(net, apart)
-    assert net.clustering and torch.equal(net.centroids, clusterns.farthest_chain(apart.z, 4))
-    before, (own, _) = net.centroids.clone(), clusterns.nearest(apart.z, net.centroids)
+    assert net.clustering and torch.equal(net.centroids, centroids.farthest_chain(apart.z, 4))
+    before, (own, _) = net.centroids.clone(), centroids.nearest(apart.z, net.centroids)
     system.after_step(net, apart)
     for k in range(4):
         mean = F.normalize(apart.z[own == k].mean(dim=0), dim=0)
@@ -380,7 +381,7 @@ def test_an_encoder_that_training_made_worse_is_kept_with_a_warning_that_gives_t
 def test_what_is_better_is_taken_without_a_word(recwarn):
     texts = texts_of(300)
     model = ul.SimCSE(encoder=bert(), **JUDGED | {"lr": 3e-3, "epochs": 2}).fit(texts)
-    assert not model.kept_start_ and sentence_contrast.better(model.comparison_)
+    assert not model.kept_start_ and before_after.better(model.comparison_)
     assert not [w for w in recwarn if "kept the encoder" in str(w.message)]
     assert not np.allclose(model.transform(texts), ul.SimCSE(encoder=bert()).untrained(texts).transform(texts))
 
@@ -397,7 +398,7 @@ def test_what_is_better_is_taken_without_a_word(recwarn):
 )
 def test_better_is_more_even_and_no_worse_at_finding_halves_and_few_texts_prove_nothing(said, taken):
     found = {"texts": 50, "even_start": -1.5, "even": -2.0, "start": 0.2, "trained": 0.21, "gain": 0.01, "error": 0.01}
-    assert sentence_contrast.better(found | said) == taken
+    assert before_after.better(found | said) == taken
 
 
 def test_four_texts_are_too_few_to_replace_an_encoder(texts):
@@ -409,8 +410,8 @@ def test_the_comparison_is_of_uniformity_and_of_paired_differences(texts):
     from unlabeled.evaluate.labelfree import uniformity
 
     start, trained = ul.SimCSE(encoder=bert()).untrained(texts), ul.SimCSE(encoder=bert(), **SMALL | {"lr": 0.1}).fit(texts)
-    said = sentence_contrast.compared(start, trained, as_items(texts))
-    gain = sentence_contrast.found(trained, as_items(texts)) - sentence_contrast.found(start, as_items(texts))
+    said = before_after.compared(start, trained, as_items(texts))
+    gain = before_after.found(trained, as_items(texts)) - before_after.found(start, as_items(texts))
     assert said["texts"] == 96 and abs(said["gain"] - gain.mean()) < 1e-12
     assert abs(said["error"] - gain.std(ddof=1) / len(gain) ** 0.5) < 1e-12
     assert abs(said["even"] - uniformity(trained.transform(texts))) < 1e-4
@@ -422,9 +423,9 @@ def test_halves_find_each_other_as_a_search_by_hand_says(monkeypatch):
     model = ul.SimCSE(encoder=bert()).untrained(texts)
     embed = model.embed
     monkeypatch.setattr(type(model), "embed", lambda self, net, ids: halves.append(ids) or embed(net, ids))
-    got = sentence_contrast.found(model, as_items(texts))
+    got = before_after.found(model, as_items(texts))
     lengths = sorted(len(text.split()) for text in texts if len(text.split()) >= 4)
-    assert len(got) == len(lengths) and len(halves) == 2 * sentence_contrast.DRAWS
+    assert len(got) == len(lengths) and len(halves) == 2 * before_after.DRAWS
     want = np.zeros(len(got))
     for A, B in zip(halves[::2], halves[1::2], strict=True):
         assert [int(a + b) for a, b in zip((A != 0).sum(1), (B != 0).sum(1), strict=True)] == lengths  # each token is in one of them
@@ -436,6 +437,6 @@ def test_halves_find_each_other_as_a_search_by_hand_says(monkeypatch):
         for i in range(len(a)):
             there = 1 + sum(cosine[i, j] > cosine[i, i] for j in range(len(a)))
             back = 1 + sum(cosine[j, i] > cosine[i, i] for j in range(len(a)))
-            want[i] += (1 / there + 1 / back) / 2 / sentence_contrast.DRAWS
+            want[i] += (1 / there + 1 / back) / 2 / before_after.DRAWS
     np.testing.assert_allclose(got, want, atol=1e-6)
-    assert sentence_contrast.found(model, as_items(["w1", ""])).shape == (0,)
+    assert before_after.found(model, as_items(["w1", ""])).shape == (0,)
