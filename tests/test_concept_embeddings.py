@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unlabeled import InputError
-from unlabeled.methods.words.concept_embeddings import ConceptEmbeddings, _mixed
+from unlabeled.methods.words.concept_embeddings import ConceptEmbeddings
+from unlabeled.parts.corpora import mixed
 from unlabeled.parts.phrases import Phrases, name_of
 from unlabeled.parts.skipgram import Corpus
 from unlabeled.reproduce.concept_embeddings import Nouns, reaching
@@ -87,11 +88,11 @@ def test_a_joint_model_draws_so_many_pairs_for_each_name_in_the_texts(texts):
 
 def test_texts_and_pairs_are_mixed_and_none_is_lost():
     texts, edges = Corpus.of([[0, 1, 2, 3, 4], [], [5], [1, 2]]), Corpus.of([[6, 7], [8, 9]])
-    mixed = _mixed(texts, edges, [3, 1], np.random.default_rng(0))
-    rows = [tuple(mixed.tokens[a:b].tolist()) for a, b in zip(mixed.starts[:-1], mixed.starts[1:], strict=True)]
+    both = mixed(texts, edges, [3, 1], np.random.default_rng(0))
+    rows = [tuple(both.tokens[a:b].tolist()) for a, b in zip(both.starts[:-1], both.starts[1:], strict=True)]
     assert Counter(rows) == Counter([(0, 1, 2, 3, 4), (), (5,), (1, 2), (6, 7), (6, 7), (6, 7), (8, 9)])
     assert rows[:4] != [(0, 1, 2, 3, 4), (), (5,), (1, 2)]
-    mixed.check(10)
+    both.check(10)
 
 
 def test_a_name_that_the_graph_does_not_have_is_typed_by_its_texts_and_only_together(texts, model):

@@ -13,6 +13,7 @@ import unlabeled as ul
 from unlabeled import InputError, jobs
 from unlabeled.cli import main
 from unlabeled.parts.chat import Chat
+from unlabeled.parts.times import read_times, time_bins
 from unlabeled.tasks import name_clusters
 from unlabeled.tasks.topics.describe import (
     Bags,
@@ -21,9 +22,7 @@ from unlabeled.tasks.topics.describe import (
     name_in,
     name_topics,
     over_time,
-    read_times,
     sparkline,
-    time_bins,
     topic_vectors,
 )
 

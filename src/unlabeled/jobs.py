@@ -242,10 +242,11 @@ def topics(
     "coherence" and "diversity" (`evaluate.topics`) are of ten words a topic on the run's own texts, up to TOPIC_TEXTS of them; beside
     them those of groups drawn at random, of the same sizes, mean and standard deviation of DRAWS. InputError: no texts, no such column.
     """
+    from unlabeled.parts.times import read_times, time_bins
     from unlabeled.tasks.topics import describe
 
     texts, where = _texts_of(run, column)
-    when = None if time is None else describe.read_times(_times_of(run, time))
+    when = None if time is None else read_times(_times_of(run, time))
     labels, how = _grouped(run, k, seed)
     size = np.bincount(labels)
     bags = describe.Bags.of(texts)
@@ -267,7 +268,7 @@ def topics(
     found |= _topic_quality(bags, words, labels, texts, seed)
     columns: dict[str, Any] = {"topic": labels, "topic_name": [names[c] for c in labels]}
     if when is not None:
-        which, stretches = describe.time_bins(when, bins)
+        which, stretches = time_bins(when, bins)
         course = describe.over_time(labels, which, len(stretches))
         for c, topic in enumerate(listed):
             topic |= {"counts": course.counts[c].tolist(), "by_chance": float(course.chance[c])}

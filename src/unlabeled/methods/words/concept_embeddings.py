@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -16,10 +14,11 @@ from unlabeled.encoders import Inputs
 from unlabeled.errors import InputError
 from unlabeled.methods.words.word_model import WordModel
 from unlabeled.parts.checks import number, one_of, whole
-from unlabeled.parts.phrases import Phrases, name_of
+from unlabeled.parts.corpora import mixed
+from unlabeled.parts.phrases import Phrases, edges_of, name_of, names_of
 from unlabeled.parts.scale import unit
-from unlabeled.parts.skipgram import Corpus, SkipGram
-from unlabeled.parts.vocabulary import Lines, Vocabulary, tokenised, words_of
+from unlabeled.parts.skipgram import SkipGram
+from unlabeled.parts.vocabulary import Vocabulary, tokenised, words_of
 
 MODES = ("joint", "text", "graph", "concepts")
 
@@ -66,8 +65,8 @@ class ConceptEmbeddings(WordModel):
     def fit(self, X: Any, y: Any = None, *, graph: Any = None, gazetteer: Any = None, **ignored: Any) -> Self:
         """Learn from texts, edges and names; `y` is never looked at."""
         one_of("mode", self.mode, MODES)
-        edges = _edges(self.graph if graph is None else graph)
-        concepts = set(_names(self.gazetteer if gazetteer is None else gazetteer)).union(*edges)
+        edges = edges_of(self.graph if graph is None else graph)
+        concepts = set(names_of(self.gazetteer if gazetteer is None else gazetteer)).union(*edges)
         if not concepts or (self.mode == "graph" and not edges):
             wanted = "a graph" if self.mode == "graph" else "a graph or a gazetteer"
             raise InputError(
@@ -83,7 +82,7 @@ class ConceptEmbeddings(WordModel):
             texts = [list(chain.from_iterable(word.split() if word in rare else [word] for word in text)) for text in texts]
             uses = Counter(chain.from_iterable(texts))
         known = _vocabulary(uses, drawn, least)
-        corpus = _mixed(known.encode(texts), known.encode(drawn), list(drawn.values()), rng)
+        corpus = mixed(known.encode(texts), known.encode(drawn), list(drawn.values()), rng)
         names = ("dim", "window", "negatives", "lr", "sample", "workers", "seed")
         engine = SkipGram(epochs=self._passes(len(corpus.tokens), self.epochs), **{name: getattr(self, name) for name in names})
         found = engine.fit(corpus, len(known.words))
@@ -174,44 +173,3 @@ def _vocabulary(uses: Counter[str], drawn: dict[tuple[str, str], int], min_count
         raise InputError(f"none of the {len(uses)} different words occurs min_count={min_count} times: lower it, or give more texts")
     words = sorted(counts, key=lambda word: (-counts[word], word))
     return Vocabulary(words, np.array([counts[word] for word in words], np.int64))
-
-
-def _mixed(texts: Corpus, edges: Corpus, times: list[int], rng: np.random.Generator) -> Corpus:
-    """One corpus of texts and pairs in random order, edge i as often as times[i] says: the rate, which falls, is for both alike."""
-    which = rng.permutation(np.concatenate([np.arange(len(texts)), len(texts) + np.repeat(np.arange(len(edges)), times)]))
-    begin = np.concatenate([texts.starts, edges.starts[1:] + texts.starts[-1]])
-    length = np.diff(begin)[which]
-    starts = np.concatenate([[0], np.cumsum(length)])
-    place = np.arange(starts[-1]) + np.repeat(begin[which] - starts[:-1], length)
-    return Corpus(np.concatenate([texts.tokens, edges.tokens])[place], starts)
-
-
-def _edges(graph: Any) -> dict[tuple[str, str], float]:
-    """{(x, y): count} of edges or of a file of them, the counts of equal edges added up."""
-    if isinstance(graph, str | Path):
-        path = Path(graph)
-        if not path.is_file():
-            raise InputError(f"graph={str(graph)!r}: no such file; wanted one with an edge a line: x, y and maybe a count")
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            graph = list(filter(None, csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t")))
-    found: dict[tuple[str, str], float] = {}
-    for row, edge in enumerate(() if graph is None else graph):
-        try:
-            x, y, count = edge if len(edge) == 3 else (*edge, 1)
-            x, y, count = name_of(x), name_of(y), float(count)
-        except (TypeError, ValueError, AttributeError):
-            x = y = ""
-        if not x or not y or not 0 < count < float("inf"):
-            raise InputError(f"edge {row} of the graph is {edge!r}: wanted two names of letters or digits, and maybe a count above 0")
-        found[x, y] = found.get((x, y), 0) + count
-    return found
-
-
-def _names(gazetteer: Any) -> list[str]:
-    if isinstance(gazetteer, str | Path):
-        gazetteer = Lines(gazetteer)
-    names = [] if gazetteer is None else list(gazetteer)
-    wrong = next((name for name in names if not isinstance(name, str)), None)
-    if wrong is not None:
-        raise InputError(f"the gazetteer holds {wrong!r}: wanted names, each a str")
-    return list(filter(None, map(name_of, names)))
