@@ -12,7 +12,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -22,7 +22,6 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-import unlabeled
 from unlabeled.data import Items, as_items
 from unlabeled.encoders import Inputs, load_architecture, save_architecture
 from unlabeled.encoders import encoder as make_encoder
@@ -31,7 +30,7 @@ from unlabeled.parts.gather import rank, world
 from unlabeled.parts.norm import share_statistics
 from unlabeled.parts.schedules import warmup_cosine
 from unlabeled.parts.whiten import Whitening
-from unlabeled.saving import plain, read_config, restored, write_json, write_tensors
+from unlabeled.saving import described, plain, read_config, restored, write_json, write_tensors
 from unlabeled.views import views_for
 from unlabeled.views.images import to_batch
 
@@ -208,11 +207,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def description(self) -> dict[str, Any]:
         """Class, parameters and inputs: what config.json says of the model."""
-        return {
-            "class": f"{type(self).__module__}.{type(self).__qualname__}",
-            "version": unlabeled.__version__,
-            "parameters": {name: plain(value) for name, value in self.get_params(deep=False).items()},
-            "inputs": asdict(self.inputs_),
+        return described(self) | {
             "n_items": self.n_items_,
             "steps": self.steps_,
             "encoder": getattr(self.net_.encode, "spec", None),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import unlabeled
 from unlabeled.errors import InputError
 
 
@@ -44,6 +45,16 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise InputError(f"{folder} holds no model (there is no config.json): name a folder that learn or save wrote") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{folder}/config.json is damaged ({error})") from None
+
+
+def described(model: Any) -> dict[str, Any]:
+    """Class, parameters and inputs of an estimator: what its config.json begins with."""
+    return {
+        "class": f"{type(model).__module__}.{type(model).__qualname__}",
+        "version": unlabeled.__version__,
+        "parameters": {name: plain(value) for name, value in model.get_params(deep=False).items()},
+        "inputs": asdict(model.inputs_),
+    }
 
 
 def load_model(folder: str | Path) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,12 +11,11 @@ import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin
 from sklearn.utils.validation import check_is_fitted
 
-import unlabeled
 from unlabeled.data import as_items
 from unlabeled.encoders import Inputs
 from unlabeled.errors import InputError
 from unlabeled.learner import Net, _device, _precision
-from unlabeled.saving import load_model, plain, read_config, restored, write_json, write_tensors
+from unlabeled.saving import described, load_model, read_config, restored, write_json, write_tensors
 
 
 @dataclass(kw_only=True, eq=False)
@@ -77,13 +76,7 @@ class TextModel(ClassNamePrefixFeaturesOutMixin, BaseEstimator):
 
     def description(self) -> dict[str, Any]:
         """Class, parameters and inputs: what config.json says of the model."""
-        return {
-            "class": f"{type(self).__module__}.{type(self).__qualname__}",
-            "version": unlabeled.__version__,
-            "parameters": {name: plain(value) for name, value in self.get_params(deep=False).items()},
-            "inputs": asdict(self.inputs_),
-            "encoder": None,
-        } | {name.rstrip("_"): getattr(self, name) for name in self.kept}
+        return described(self) | {"encoder": None} | {name.rstrip("_"): getattr(self, name) for name in self.kept}
 
     @property
     def inputs_(self) -> Inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,7 +11,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-import unlabeled
 from unlabeled.data import Items
 from unlabeled.encoders import Inputs
 from unlabeled.errors import InputError
@@ -19,7 +18,7 @@ from unlabeled.parts.checks import whole
 from unlabeled.parts.scale import unit
 from unlabeled.parts.skipgram import Corpus
 from unlabeled.parts.vocabulary import Lines, Vocabulary, tokenised
-from unlabeled.saving import plain, read_config, write_json, write_tensors
+from unlabeled.saving import described, read_config, write_json, write_tensors
 
 
 @dataclass(kw_only=True, eq=False)
@@ -173,14 +172,7 @@ class WordModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def description(self) -> dict[str, Any]:
         """Class, parameters and inputs: what config.json says of the model."""
-        return {
-            "class": f"{type(self).__module__}.{type(self).__qualname__}",
-            "version": unlabeled.__version__,
-            "parameters": {name: plain(value) for name, value in self.get_params().items()},
-            "inputs": asdict(self.inputs_),
-            "encoder": None,
-            "loss_curve": list(getattr(self, "loss_curve_", [])),
-        }
+        return described(self) | {"encoder": None, "loss_curve": list(getattr(self, "loss_curve_", []))}
 
     def _texts(self, X: Any) -> Iterable[Any]:
         if isinstance(X, str | Path):
