@@ -236,14 +236,14 @@ def name_clusters(texts: Sequence[str] | Iterable[str], labels: Any, top: int = 
         chosen: list[str] = []
         for place in np.argsort(-score[c], kind="stable")[: 10 * top]:
             word = str(vocabulary[place])
-            if score[c, place] > 0 and not any(_forms_of_one(word, other) for other in chosen):
+            if score[c, place] > 0 and not any(forms_of_one(word, other) for other in chosen):
                 chosen.append(word)
         if chosen:
             names[c] = ", ".join(chosen[:top])
     return names
 
 
-def _forms_of_one(first: str, second: str) -> bool:
+def forms_of_one(first: str, second: str) -> bool:
     """Whether two words look like forms of one: plot, plots and plotting; query and queries."""
     common = next((i for i, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), min(len(first), len(second)))
     endings = [rest[1:] if rest and rest[0] == first[common - 1] else rest for rest in (first[common:], second[common:])]

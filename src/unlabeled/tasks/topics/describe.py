@@ -12,8 +12,7 @@ import numpy as np
 
 from unlabeled.errors import InputError
 from unlabeled.parts.checks import whole
-from unlabeled.tasks.cluster import FRAGMENTS, TOKEN, check_clusters, directions
-from unlabeled.tasks.cluster import _forms_of_one as forms_of_one
+from unlabeled.tasks.cluster import FRAGMENTS, TOKEN, check_clusters, directions, forms_of_one
 
 MARKUP = frozenset("http https www rt amp gt lt quot nbsp".split())  # is in texts from the web, and never what they are about
 ADDRESS = re.compile(r"https?://\S+|www\.\S+|(?<!\w)@\w+")
