@@ -11,7 +11,8 @@ import numpy as np
 from unlabeled.data.storage import IN_MEMORY, RowFile, gather
 from unlabeled.errors import InputError
 
-KINDS = ("image", "text", "vector", "table")
+KINDS = ("image", "text", "vector", "table", "graph", "triples")
+GRAPHS = ("graph", "triples")  # the items are nodes, or entities; their values are one object of `data.graphs`
 
 
 class RowNumbers(Sequence[str]):
@@ -39,9 +40,9 @@ class RowNumbers(Sequence[str]):
 class Items:
     """Items of one kind, in one order, with what is known about each.
 
-    kind: "image", "text", "vector" or "table".
+    kind: "image", "text", "vector", "table", "graph" or "triples".
     values: image: uint8 [n, H, W, C], C 1 or 3; text: list of str or pyarrow string array [n]; vector, table: float32 [n, d].
-        Arrays may be memory maps.
+        Arrays may be memory maps. graph: a Graph, Hypergraph or Multiplex, triples: Triples (`data.graphs`), whose nodes are the items.
     ids: n unique strings: the file's path in its folder, an id column, or the row number (from 0) in what was read.
     columns: what else was in the table, by name, aligned with the items; labels are such columns and are never learned from.
     unreadable: (name, reason) of what was skipped.
@@ -85,8 +86,13 @@ class Items:
         return np.where(rows < 0, rows + len(self), rows) if rows.size and rows.min() < 0 else rows
 
     def take(self, index: Any) -> Any:
-        """The values at `index`, in that order: a new array [m, ...], or a list of m str. A memory map isn't left resident."""
+        """The values at `index`, in that order: a new array [m, ...], or a list of m str. A memory map isn't left resident.
+
+        Of nodes their features, dense; where there are none the number of their edges, [m, 1].
+        """
         rows = self.rows(index)
+        if self.kind in GRAPHS:
+            return self.values.rows(rows)
         if self.kind != "text":
             return gather(self.values, rows)
         if isinstance(self.values, list):
@@ -106,7 +112,9 @@ class Items:
             ids: Sequence[str] = RowNumbers(np.asarray(self.ids.rows)[rows])
         else:
             ids = [self.ids[row] for row in rows.tolist()]
-        if self.kind == "text" and not isinstance(self.values, list):
+        if self.kind in GRAPHS:
+            values = self.values.subgraph(rows)
+        elif self.kind == "text" and not isinstance(self.values, list):
             import pyarrow as pa
 
             values = self.values.take(pa.array(rows))
@@ -123,6 +131,8 @@ class Items:
         """One line: how many of what."""
         n = len(self)
         left_out = f"; {len(self.unreadable):,} unreadable"
+        if self.kind in GRAPHS:
+            return self.values.describe() + (left_out if self.unreadable else "")
         if self.kind == "image":
             height, width, channels = self.values.shape[1:]
             return f"{count(n, 'image')}, {width}x{height} {'grey' if channels == 1 else 'colour'}{left_out}"

@@ -1,0 +1,1 @@
+"""Vectors of the nodes of graphs, hypergraphs and graphs of several relations."""

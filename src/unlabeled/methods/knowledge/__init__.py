@@ -1,0 +1,1 @@
+"""Vectors of entities and relations of knowledge graphs."""
