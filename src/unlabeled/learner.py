@@ -23,6 +23,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from unlabeled.data import Items, as_items
+from unlabeled.data.in_memory_graphs import is_graph
+from unlabeled.data.items import GRAPHS
 from unlabeled.encoders import Inputs, load_architecture, save_architecture
 from unlabeled.encoders import encoder as make_encoder
 from unlabeled.errors import InputError
@@ -121,6 +123,12 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def loss(self, net: Net, batch: Batch) -> Any:
         """A scalar, a dict of named terms that are added up, or a dict of functions, one for each optimizer's turn."""
         raise NotImplementedError(f"{type(self).__name__} has no loss")
+
+    def network(self, inputs: Inputs) -> nn.Module:
+        """The encoder that a graph gets when the user gives none of his own: by name, or as large as the system's fields say."""
+        from unlabeled.encoders.graphs import graph_encoder
+
+        return graph_encoder("gcn" if self.encoder == "auto" else str(self.encoder), inputs)
 
     def embed(self, net: Net, x: Tensor) -> Tensor:
         """Vectors of a batch without views: [n, width]. Some encoders keep more of an item than what they are trained on."""
@@ -229,9 +237,10 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if learner.inputs_.features:
             learner.n_features_in_ = learner.inputs_.features
         if encoder is None:
-            if config["encoder"] is None:
+            if config["encoder"] is None and (learner.inputs_.kind not in GRAPHS or not isinstance(learner.encoder, str)):
                 raise InputError(f"{folder} was learned with an encoder of your own: pass an untrained copy, load(folder, encoder=...)")
-            encoder = load_architecture(config["encoder"], Path(folder))
+            graph = learner.inputs_.kind in GRAPHS
+            encoder = learner.network(learner.inputs_) if graph else load_architecture(config["encoder"], Path(folder))
         else:
             learner.encoder = encoder = make_encoder(encoder, learner.inputs_)
         from safetensors.torch import load_file
@@ -243,7 +252,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         arrays = {k.removeprefix("whitening/"): v.numpy() for k, v in tensors.items() if k.startswith("whitening/")}
         learner.whitening_ = Whitening.from_arrays(arrays) if arrays else None
         learner.loss_curve_ = config["loss_curve"]
-        learner._set_width()
+        learner._set_width(config["width"])
         return learner
 
     def untrained(self, X: Any) -> Self:
@@ -285,7 +294,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _items(self, X: Any, *, reset: bool) -> Items:
         """X as items; reset in fit, and in transform the items are held against what was fitted."""
         array = X if isinstance(X, np.ndarray) else None
-        special = isinstance(X, Items | str | Path) or (array is not None and array.ndim in (3, 4))
+        special = isinstance(X, Items | str | Path) or (array is not None and array.ndim in (3, 4)) or is_graph(X)
         if not special and isinstance(X, list) and X and (isinstance(X[0], str) or hasattr(X[0], "getexif")):
             special = True
         if special:
@@ -297,6 +306,10 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             items = Items(kind="vector", values=values, ids=[str(i) for i in range(len(values))])
         if not reset and family(items.kind) != family(self.inputs_.kind):
             raise InputError(f"this {type(self).__name__} was fitted on {self.inputs_.kind}s, it can't read {items.kind}s")
+        if items.kind == "triples":
+            raise InputError(
+                f"{type(self).__name__} reads graphs, these are facts: give their .graph(), or use a method of knowledge graphs"
+            )
         return items
 
     def _check(self, items: Items) -> None:
@@ -315,7 +328,11 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         torch.manual_seed(self.seed)
         self.inputs_ = inputs_of(items)
         self.n_items_, self.steps_ = len(items), plan(self, len(items)).steps
-        encode = make_encoder(self.encoder, self.inputs_)
+        encode = (
+            self.network(self.inputs_)
+            if items.kind in GRAPHS and isinstance(self.encoder, str)
+            else make_encoder(self.encoder, self.inputs_)
+        )
         prepare(encode, items)
         return self._laid_out(self.build(encode))
 
@@ -365,11 +382,13 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if power:
             most = self.whiten_dim or getattr(self.net_.encode, "whiten_dim", None)
             self.whitening_ = Whitening.fit(self._embed(sample), power, most)
-        self._set_width()
+        self._set_width(self._embed(items).shape[1] if items.kind in GRAPHS and self.whitening_ is None else None)
 
-    def _set_width(self) -> None:
+    def _set_width(self, width: int | None = None) -> None:
         if self.whitening_ is not None:
             self._n_features_out = self.whitening_.width
+        elif self.inputs_.kind in GRAPHS and width is not None:  # no example of a graph suits every network
+            self._n_features_out = width
         else:
             with _eval(self.net_):
                 self._n_features_out = int(self.embed(self.net_, self.inputs_.example()).shape[1])
@@ -385,7 +404,11 @@ class Source:
 
     def __init__(self, items: Items, encode: Any, inputs: Inputs, device: torch.device | str = "cpu"):
         self.items, self.inputs, self.device = items, inputs, torch.device(device)
-        self.rows = getattr(encode, "rows", EMBED_ROWS)  # embedded at once
+        self.rows = len(items) if items.kind in GRAPHS else getattr(encode, "rows", EMBED_ROWS)  # embedded at once
+        if items.kind in GRAPHS:
+            from unlabeled.views.graphs import GraphView
+
+            self.graph = GraphView.of(items.values, self.device)
         if items.kind == "text":
             if not hasattr(encode, "tokenize"):
                 raise InputError('an encoder for texts needs a method tokenize(texts) -> lists of ids from 1 on (see "ngrams")')
@@ -398,7 +421,9 @@ class Source:
         return len(self.items)
 
     def take(self, index: np.ndarray) -> Tensor:
-        """Rows for views: uint8 [n, H, W, C], int64 [n, length] or float32 [n, d]."""
+        """Rows for views: uint8 [n, H, W, C], int64 [n, length] or float32 [n, d]; of a graph all of it, a GraphView."""
+        if self.items.kind in GRAPHS:
+            return self.graph  # type: ignore[return-value]
         if self.items.kind == "text":
             ids = np.zeros((len(index), int(self.lengths[index].max())), dtype=np.int64)
             for row, i in enumerate(index):
@@ -634,6 +659,8 @@ def inputs_of(items: Items) -> Inputs:
     if items.kind == "image":
         shape = items.values.shape
         return Inputs("image", channels=shape[3] if len(shape) == 4 else 1, size=int(min(shape[1:3])))
+    if items.kind in GRAPHS:  # nodes without features are told apart by their number
+        return Inputs(items.kind, features=len(items) if items.values.features is None else int(items.values.features.shape[1]))
     return Inputs(items.kind, features=0 if items.kind == "text" else int(items.values.shape[1]))
 
 

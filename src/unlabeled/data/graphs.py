@@ -89,7 +89,7 @@ class Graph(_Nodes):
                 edges = np.stack([both // max(n, 1), both % max(n, 1)], axis=1)
             else:
                 arcs = sp.coo_matrix((w, (edges[:, 0], edges[:, 1])), shape=(n, n)).tocsr()
-                mirrored = arcs.multiply((arcs.T > 0)).sum()
+                mirrored = arcs.multiply(arcs.T > 0).sum()
                 # A symmetric list says every weight twice; any other is summed up over both ways of writing an edge.
                 whole = sp.triu(arcs if mirrored and abs(arcs - arcs.T).sum() < 1e-9 * mirrored else arcs + arcs.T, 1).tocoo()
                 edges, w = np.stack([whole.row, whole.col], axis=1).astype(np.int64), whole.data
@@ -139,7 +139,9 @@ class Graph(_Nodes):
         known = self.sources.astype(np.int64) * len(self) + self.targets  # sorted, as the arcs are
         asked = pairs[:, 0] * len(self) + pairs[:, 1]
         place = np.searchsorted(known, asked)
-        return (place < len(known)) & (known[np.minimum(place, max(len(known) - 1, 0))] == asked) if len(known) else np.zeros(len(asked), bool)
+        return (
+            (place < len(known)) & (known[np.minimum(place, max(len(known) - 1, 0))] == asked) if len(known) else np.zeros(len(asked), bool)
+        )
 
     def without(self, pairs: Any) -> Self:
         """The same nodes without some edges int [m, 2]; of an undirected graph both directions go."""

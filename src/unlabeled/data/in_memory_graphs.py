@@ -14,6 +14,12 @@ from unlabeled.errors import InputError
 WANTED = "a Graph, a sparse adjacency [n, n], pairs of node numbers int [m, 2], or a graph of NetworkX, igraph or PyTorch Geometric"
 
 
+def is_graph(data: Any) -> bool:
+    """Whether these are a graph beyond doubt: ours, or NetworkX's, igraph's, PyTorch Geometric's."""
+    known = isinstance(data, Graph | Hypergraph | Multiplex | Triples)
+    return known or type(data).__module__.partition(".")[0] in ("networkx", "igraph") or hasattr(data, "edge_index")
+
+
 def as_graph_items(data: Any, kind: str | None = None) -> Items:
     """Items of kind "graph" or "triples". Names of nodes become ids; numbers that come with nodes (PyG's x) features.
 
@@ -36,10 +42,11 @@ def as_graph_items(data: Any, kind: str | None = None) -> Items:
         graph = Graph.of(edges, len(names), weights if weights and None not in weights else None, directed=data.is_directed())
         return Items("graph", graph, [str(name) for name in names], source="a NetworkX graph")
     if module == "igraph":
-        weights = data.es["weight"] if "weight" in data.es.attributes() else None
-        graph = Graph.of(np.array(data.get_edgelist(), dtype=np.int64).reshape(-1, 2), data.vcount(), weights, directed=data.is_directed())
-        names = [str(name) for name in data.vs["name"]] if "name" in data.vs.attributes() else ()
-        return Items("graph", graph, names, source="an igraph graph")
+        weighed = "weight" in data.es.attributes()
+        pairs = np.array(data.get_edgelist(), dtype=np.int64).reshape(-1, 2)
+        graph = Graph.of(pairs, data.vcount(), data.es["weight"] if weighed else None, directed=data.is_directed())
+        named = "name" in data.vs.attributes()
+        return Items("graph", graph, [str(name) for name in data.vs["name"]] if named else (), source="an igraph graph")
     if hasattr(data, "edge_index"):  # PyTorch Geometric's Data
         pairs = np.asarray(data.edge_index.detach().cpu()).T
         n = int(data.num_nodes)
@@ -72,4 +79,4 @@ def from_adjacency(matrix: Any) -> Graph:
     return Graph.of(np.stack([row, column], 1), found.shape[0], weights, directed=True)
 
 
-__all__ = ["as_graph_items", "from_adjacency"]
+__all__ = ["as_graph_items", "from_adjacency", "is_graph"]

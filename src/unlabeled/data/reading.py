@@ -13,7 +13,8 @@ import numpy as np
 
 from unlabeled.data import arrays, sources
 from unlabeled.data.images import EXTENSIONS, read_pictures
-from unlabeled.data.items import KINDS, Items, count, listed, unique
+from unlabeled.data.in_memory_graphs import as_graph_items, is_graph
+from unlabeled.data.items import GRAPHS, KINDS, Items, count, listed, unique
 from unlabeled.data.tables import read_table
 from unlabeled.errors import InputError
 
@@ -72,6 +73,11 @@ def as_items(data: Any, *, kind: str | None = None, size: int | None = None) -> 
         if kind not in (None, data.kind) and {kind, data.kind} != {"table", "vector"}:
             raise InputError(f"the items are of kind {data.kind!r}, kind {kind!r} was asked for")
         return data
+    if is_graph(data) or kind in GRAPHS and not isinstance(data, str | Path):
+        found = as_graph_items(data, kind)
+        if kind not in (None, found.kind):
+            raise InputError(f"these are {found.kind}s, kind {kind!r} was asked for")
+        return found
     if isinstance(data, Path) or (isinstance(data, str) and "\0" not in data and len(data) < 4096 and os.path.exists(data)):
         return read(data, kind=kind, size=size)
     if isinstance(data, str):

@@ -39,7 +39,9 @@ def non_edges(graph: Graph, n: int, rng: np.random.Generator) -> np.ndarray:
     size, found = len(graph), np.zeros((0, 2), np.int64)
     pairs = size * (size - 1) // (1 if graph.directed else 2)
     if pairs - graph.n_edges < 2 * n:
-        raise InputError(f"{n:,} pairs without an edge were wanted of {pairs - graph.n_edges:,} that there are: the graph is nearly complete")
+        raise InputError(
+            f"{n:,} pairs without an edge were wanted of {pairs - graph.n_edges:,} that there are: the graph is nearly complete"
+        )
     while len(found) < n:
         drawn = rng.integers(0, size, (2 * n, 2))
         drawn = drawn if graph.directed else np.sort(drawn, axis=1)

@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from unlabeled.data import Items
 from unlabeled.data.graphs import Graph
 from unlabeled.data.in_memory_graphs import as_graph_items
 from unlabeled.encoders import Inputs
@@ -47,7 +46,9 @@ class NodeModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     def _taken(self, values: Any) -> Graph:
         """The graph as this system reads it."""
         if not isinstance(values, Graph):
-            raise InputError(f"{type(self).__name__} reads graphs, this is a {type(values).__name__}: give its .cliques(), .union() or .graph()")
+            raise InputError(
+                f"{type(self).__name__} reads graphs, this is a {type(values).__name__}: give its .cliques(), .union() or .graph()"
+            )
         return values.undirected()
 
     def transform(self, X: Any, out: np.ndarray | None = None, progress: Any = None) -> np.ndarray:
