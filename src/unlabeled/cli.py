@@ -13,6 +13,7 @@ from typing import Any
 from unlabeled import __version__, cli_jobs
 from unlabeled.errors import InputError, MissingCompiler, MissingExtra
 
+KINDS = ("image", "text", "vector", "table", "graph", "triples")
 FAILED = 2  # exit status of whatever a user can mend
 
 
@@ -47,9 +48,14 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
     learn = _command(commands, "learn", _learn, "read a folder or file, learn, index, judge and report")
-    learn.add_argument("path", help="a folder of pictures or .txt files; .txt .csv .tsv .jsonl .parquet (texts or numbers); .npy .npz")
-    learn.add_argument("--kind", choices=("image", "text", "vector", "table"), help="what the data are, where that isn't clear")
-    learn.add_argument("--column", help="the column to learn from (several numeric ones: a,b,c)")
+    learn.add_argument(
+        "path",
+        help="a folder of pictures or .txt files; .txt .csv .tsv .jsonl .parquet (texts or numbers); .npy .npz; with --kind graph edges "
+        "(.tsv .csv .edgelist .npz .mtx .graphml), with --kind triples facts (.tsv .nt .ttl)",
+    )
+    learn.add_argument("--kind", choices=KINDS, help="what the data are, where that isn't clear")
+    learn.add_argument("--column", help="the column to learn from (several numeric ones: a,b,c; of edges: source,target)")
+    learn.add_argument("--nodes", metavar="TABLE", help="of a graph: a table of its nodes: id, numbers (features), columns")
     learn.add_argument(
         "--method",
         default="auto",
@@ -75,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     embed.add_argument("run_folder", metavar="RUN")
     embed.add_argument("path")
     embed.add_argument("-o", "--output", required=True, help="a .parquet or .npy file")
-    embed.add_argument("--kind", choices=("image", "text", "vector", "table"))
+    embed.add_argument("--kind", choices=KINDS)
     embed.add_argument("--column")
 
     search = _command(commands, "search", _search, "the items nearest to a file, to words or to an item")
@@ -160,6 +166,7 @@ def _learn(options: argparse.Namespace) -> None:
                 options.path,
                 kind=options.kind,
                 column=options.column,
+                nodes=options.nodes,
                 method=options.method,
                 encoder=options.encoder,
                 epochs=options.epochs,

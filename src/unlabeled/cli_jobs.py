@@ -67,6 +67,16 @@ def add(command: Callable[[str, Any, str], argparse.ArgumentParser], settings: C
     graph.add_argument("--mutual", action="store_true", help="an edge only where each is among the other's neighbours")
     graph.add_argument("--weight", default="similarity", help="similarity (default), distance or one")
 
+    links = job("links", _links, "of a graph, the likeliest edges that aren't there; of facts, the likeliest answers")
+    links.add_argument("node", nargs="?", help="one node, or entity, by its name (default: of a graph all)")
+    links.add_argument("--relation", help="of facts: the relation")
+    links.add_argument("--of", choices=("tail", "head"), default="tail", help="of facts: what is asked for (default: tail)")
+    links.add_argument("-k", type=int, default=10, help="how many (default: 10)")
+
+    rules = job("rules", _rules, "of facts, the rules that hold between their relations")
+    rules.add_argument("--relation", help="rules for this relation alone")
+    rules.add_argument("--top", type=int, default=20, help="how many (default: 20)")
+
     concepts = job("concepts", _concepts, "the directions that the vectors are made of, and their typical items")
     concepts.add_argument("-k", type=int, default=20, help="how many (default: 20)")
 
@@ -284,6 +294,32 @@ def _outliers(options: argparse.Namespace) -> None:
             print(f"{item['score']:.3f}  {item['id']}")
 
     _print(options, jobs.outliers(_open(options), options.m, options.seed), show, "outlier_score")
+
+
+def _links(options: argparse.Namespace) -> None:
+    from unlabeled.run import open
+
+    found = open(options.run_folder).predict_links(options.node, options.k, relation=options.relation, of=options.of)
+    if options.json:
+        print(json.dumps([link._asdict() for link in found], ensure_ascii=False, indent=1))
+        return
+    for number, link in enumerate(found, 1):
+        print(f"{number:>3}  {link.score:.3f}  " + "  ".join(part for part in (link.source, link.relation, link.target) if part))
+    if not found:
+        print("nothing found")
+
+
+def _rules(options: argparse.Namespace) -> None:
+    from unlabeled.run import open
+
+    found = open(options.run_folder).rules(options.relation, options.top)
+    if options.json:
+        print(json.dumps([rule._asdict() for rule in found], ensure_ascii=False, indent=1))
+        return
+    for rule in found:
+        print(rule)
+    if not found:
+        print("no rule found")
 
 
 def _graph(options: argparse.Namespace) -> None:

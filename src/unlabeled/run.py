@@ -17,11 +17,13 @@ import numpy as np
 
 from unlabeled import representation
 from unlabeled.data import Items, as_items, read
+from unlabeled.data.items import GRAPHS
 from unlabeled.errors import InputError
 from unlabeled.representation import Representation
 from unlabeled.saving import load_model, plain, read_config, write_json, write_text
 
 RUNS = Path("runs")
+GRAPH = "graph.npz"  # in the run of a graph: what joins its items
 LOOK, LOOK_FROM = 20, 500  # topics of the first look, and texts from which on there is one
 BIG = 64 * 2**20  # bytes of vectors beyond which they are written to disk as they come
 
@@ -78,6 +80,8 @@ class Run(Representation):
             kept = self._near(query, k)
         elif isinstance(query, str) and self.kind == "text":
             kept = self._words(query, k)
+        elif isinstance(query, str) and self.kind in GRAPHS and (query in self.ids or not Path(query).exists()):
+            return self.search(f"id:{query}", k)
         else:
             if isinstance(query, str) and not Path(query).exists():
                 raise InputError(f'no file {query!r}: search these {self.kind}s by a file, or by "id:..." ({self.ids[0]!r}, say)')
@@ -170,12 +174,29 @@ class Run(Representation):
     def items(self) -> Items | None:
         """The items as they were read, from where they were read; None when that is gone or was only in memory."""
         source, how = self.config["items"]["source"], self.config.get("read", {})
+        if self.kind in GRAPHS:  # kept with the run: what is joined already must not be foretold
+            from unlabeled.data.graph_files import load_graph
+
+            path = self.path / GRAPH
+            return Items(self.kind, load_graph(path), list(self.ids), source=source or "") if path.exists() else None
         if self.kind == "text":
             return Items("text", self.texts, list(self.ids))
         if not how or not source or not Path(source).exists():
             return None
         items = read(source, **how)
         return items if list(items.ids) == self.ids else None
+
+    def predict_links(self, node: str | None = None, k: int = 10, *, relation: str | None = None, of: str = "tail") -> list[Any]:
+        """The likeliest edges that aren't there, of one node or of all; of facts with that relation: see `links.predict_links`."""
+        from unlabeled.links import predict_links
+
+        return predict_links(self, node, k, relation=relation, of=of)
+
+    def rules(self, relation: str | None = None, top: int = 20) -> list[Any]:
+        """Rules of a knowledge graph, read off the vectors of its relations: see `links.rules`."""
+        from unlabeled.links import rules
+
+        return rules(self, relation, top)
 
 
 def open(path: str | Path) -> Run:
@@ -193,6 +214,7 @@ def learn(
     *,
     kind: str | None = None,
     column: str | None = None,
+    nodes: str | Path | None = None,
     method: str = "auto",
     encoder: Any = "auto",
     epochs: int | None = None,
@@ -208,7 +230,8 @@ def learn(
 ) -> Run:
     """Read, learn, embed, index, judge and report: everything that `unlabeled learn` does.
 
-    data: a path (a folder of pictures or texts; .txt .csv .tsv .jsonl .parquet .npy .npz), a list of str, an array, Items.
+    data: a path (a folder of pictures or texts; .txt .csv .tsv .jsonl .parquet .npy .npz; with kind "graph" or "triples" edges and
+    facts, see data.graph_files), a list of str, an array, a graph, Items. nodes: of a graph, a table of its nodes.
     method: auto, tournament, or one of `unlabeled.methods.NAMED` (simclr, swav, none, ...).
     encoder: auto, a name, a Hugging Face folder or id, or
     a module. settings: further parameters of the method. out: the run's folder, default runs/NAME. resume: go on with a run
@@ -220,7 +243,7 @@ def learn(
     out = _folder_for(data, out, resume)
     before = _state(out, resume, overwrite)
     made = not out.exists()
-    how = {"kind": kind, "column": column}
+    how = {"kind": kind, "column": column} | ({"nodes": os.fspath(nodes)} if nodes is not None else {})
     asked: dict[str, Any] = {
         "method": method,
         "encoder": encoder if isinstance(encoder, str) else type(encoder).__name__,
@@ -237,9 +260,13 @@ def learn(
             write_json(out / "config.json", begun)
         size = _picture_size(encoder)
         if isinstance(data, str | Path):
-            items = read(data, kind=kind, column=column, cache=out / "cache", size=size, progress=reading)
+            items = read(data, kind=kind, column=column, nodes=nodes, cache=out / "cache", size=size, progress=reading)
         else:
             items = as_items(data, kind=kind, size=size)
+            if nodes is not None:
+                from unlabeled.data.graph_files import with_nodes
+
+                items = with_nodes(items, nodes)
         tell(items.describe())
         for note in items.notes:
             tell(f"  note: {note}")
@@ -302,6 +329,12 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
         )  # fmt: skip
     elif method == "auto" and items.kind == "image" and len(items) >= 100:
         method, why = "simclr", "it measured best on small pictures at equal time"
+    elif method == "auto" and items.kind == "triples":
+        method, why = "distmult", "it ranks facts that it never saw best for its cost"
+    elif method == "auto" and items.kind == "graph":
+        shaped = {"Hypergraph": "hypeboy", "Multiplex": "infomgf"}.get(type(items.values).__name__)
+        method = shaped or ("deepwalk" if items.values.features is None else "grace")
+        why = "the nodes say nothing of themselves" if method == "deepwalk" else "it learns from what the nodes say and how they are joined"
     elif method == "auto":
         method = "none"
         why = (
@@ -310,6 +343,8 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
             else "vectors and tables are kept as they are, a table's columns standardised"
         )
     kind = named(method)
+    if method == "none" and items.kind in GRAPHS:
+        raise InputError("none keeps vectors as they are, and nodes have none: name a method (deepwalk, grace, distmult ...)")
     if method == "none" and encoder == "auto":
         encoder = {"text": "minilm" if has_minilm() else "ngrams", "image": "conv4"}.get(items.kind, "identity")
     known = {f.name for f in fields(kind)}
@@ -327,7 +362,8 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
     if "encoder" in known:
         default = shown == "auto"
         reason = "suits the data and this machine" if default else "kept as it is" if method == "none" else "as asked"
-        encoder_why = f"{DEFAULT[items.kind] if default else shown}: {f'what {method} wants' if encoder is own and not default else reason}"
+        name = DEFAULT.get(items.kind, "gcn") if default else shown
+        encoder_why = f"{name}: {f'what {method} wants' if encoder is own and not default else reason}"
     return kind(**options), why, encoder_why
 
 
@@ -461,6 +497,10 @@ def _keep(out: Path, items: Items, model: Any, more: dict[str, Any], tell: Calla
         _first_look(items, vectors, tell, seed)
     model.save(out, **read_config(out))  # the run isn't done yet: its state must go on saying so
     config = model.description() | more | {"described": items.describe()}
+    if items.kind in GRAPHS:
+        from unlabeled.data.graph_files import save_graph
+
+        save_graph(items.values, out / GRAPH)
     run = Run.create(out, items, vectors, config=config, finish=True)
     return run  # type: ignore[return-value]
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unlabeled.data import arrays, sources
+from unlabeled.data.graph_files import ALWAYS, read_graph
 from unlabeled.data.images import EXTENSIONS, read_pictures
 from unlabeled.data.in_memory_graphs import as_graph_items, is_graph
 from unlabeled.data.items import GRAPHS, KINDS, Items, count, listed, unique
@@ -36,13 +37,15 @@ def read(
     *,
     kind: str | None = None,
     column: str | None = None,
+    nodes: str | os.PathLike | None = None,
     cache: str | os.PathLike | None = None,
     size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Items:
     """Items from a file or a folder.
 
-    kind: "image", "text", "vector" or "table" where it isn't clear. column: the column, or columns (a,b,c), to learn from.
+    kind: "image", "text", "vector", "table", "graph" or "triples" where it isn't clear. column: the column, or columns (a,b,c), to
+    learn from; of edges source,target. nodes: of a graph, a table with the nodes' ids, features and columns.
     cache: a folder for what doesn't fit in memory (default: temporary files, removed with the Items).
     size: the side of the pictures in pixels.
     progress(done, total): called while pictures are decoded.
@@ -56,7 +59,14 @@ def read(
         elif not where.exists():
             raise InputError(f"no file or folder {str(path)!r}: check the path" + (" (it is a broken link)" if where.is_symlink() else ""))
         else:
-            items = _read_file(where, kind, column, folder, size, progress)
+            graph = kind in GRAPHS or (kind is None and where.suffix.lower() in ALWAYS)
+            if nodes is not None and not graph:
+                raise InputError(f"a table of nodes goes with a graph: say kind graph (--kind graph) for {path}")
+            items = (
+                read_graph(where, kind=kind or "graph", column=column, nodes=nodes)
+                if graph
+                else _read_file(where, kind, column, folder, size, progress)
+            )
     except PermissionError as error:
         raise InputError(f"permission denied: {error.filename or path}; make it readable for you (chmod, chown)") from None
     items.source = str(path)

@@ -56,6 +56,7 @@ NAMED = {
     "clusterns": "unlabeled.methods.sentences.clusterns.ClusterNS",
     "compcse": "unlabeled.methods.sentences.compcse.CompCSE",
     "infersent": "unlabeled.methods.sentences.infersent.InferSent",
+    "adjacency-svd": "unlabeled.methods.graphs.adjacency_svd.AdjacencySVD",
     "sentiment-neuron": "unlabeled.methods.sentences.sentiment_neuron.ByteLM",
 }
 

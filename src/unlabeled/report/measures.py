@@ -16,6 +16,12 @@ class Measure:
 
 
 MEASURES = {
+    "links_found": Measure(
+        "Hidden edges are found",
+        "A tenth of the edges is hidden and everything learns anew from the rest: how often a hidden edge's two nodes are nearer to each "
+        "other than two nodes that share none. Higher is better: 1 is perfect, guessing gives 0.5.",
+        ranked=True,
+    ),
     "half_retrieval": Measure(
         "Parts find each other",
         "Two parts of each item (halves of a text, two crops of a picture) are embedded apart: "
@@ -56,6 +62,8 @@ LABELS = {
     "learned": "the vectors of this run",
     "as it is": "the vectors of this run, nothing trained",
     "tf-idf + svd": "counts of words, rare ones weighted up, through a linear projection",
+    "adjacency svd": "who is joined with whom, through a linear projection",
+    "features": "what the nodes say of themselves, without the edges",
     "raw": "the items as they are, mean taken off",
     "pca": "the items through a linear projection",
     "random n-grams": "words and pairs of words, rare ones weighted up, each a random direction",
