@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unlabeled.encoders import Inputs
 from unlabeled.errors import InputError
-from unlabeled.views.graphs import GraphView, sparse
+from unlabeled.views.graphs import GraphView, transposed
 
 
 class _Product(torch.autograd.Function):
@@ -33,6 +33,11 @@ def spread(adjacency: Tensor, x: Tensor) -> Tensor:
     return _Product.apply(adjacency, None, x)  # type: ignore[no-any-return]
 
 
+def product(matrix: Tensor, x: Tensor) -> Tensor:
+    """matrix @ x for a sparse CSR matrix [m, n] that isn't learned and x [n, d]."""
+    return _Product.apply(matrix, transposed(matrix), x)  # type: ignore[no-any-return]
+
+
 class SparseLinear(nn.Module):
     """x W for sparse features x [n, features]: only what isn't 0 is multiplied. Glorot's start."""
 
@@ -43,7 +48,7 @@ class SparseLinear(nn.Module):
         nn.init.xavier_uniform_(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = _Product.apply(x, transposed(x), self.weight)
+        found = product(x, self.weight)
         return found if self.bias is None else found + self.bias
 
 
@@ -90,63 +95,39 @@ class UniGCNII(nn.Module):
 
     def forward(self, graph: GraphView) -> Tensor:
         _fits(graph, self.features)
-        start = torch.relu(self.first(graph.x))
-        return self.convolve(graph, start)
+        return self.convolve(graph, torch.relu(self.first(graph.x)))
 
     def convolve(self, graph: GraphView, start: Tensor) -> Tensor:
         """From what the nodes say, float32 [n, width]."""
-        groups_of, nodes_of = hyper_incidence(graph)
         h = start
         for number, layer in enumerate(self.rest, 1):
-            v = _Product.apply(nodes_of, groups_of_back(graph), _Product.apply(groups_of, members_back(graph), h))
-            v = torch.where(graph_alone(graph)[:, None], h, v)
-            mixed = (1 - self.alpha) * v + self.alpha * start
+            mixed = (1 - self.alpha) * hyper_spread(graph, h) + self.alpha * start
             beta = math.log(self.strength / number + 1)
             h = torch.relu((1 - beta) * mixed + beta * layer(mixed))
         return h
 
 
-def hyper_incidence(graph: GraphView) -> tuple[Tensor, Tensor]:
-    """(groups from nodes [groups, n], nodes from groups [n, groups]), sparse: a group is the mean of its members, over the root of the mean
-    of their degrees; a node the sum of its groups over the root of its degree."""
-    return _hyper(graph)[:2]
+def hyper_spread(graph: GraphView, x: Tensor) -> Tensor:
+    """From nodes to their groups and back, [n, d]. A node of no group keeps its row, as if it were a group by itself.
+
+    A group is the mean of its members over the root of the mean of their degrees, a node the sum of its groups over the root of its own.
+    """
+    nodes, (into, back) = graph.incidence, _scales(graph)
+    found = product(transposed(nodes), product(nodes, x) * into[:, None]) * back[:, None]
+    return torch.where((back == 0)[:, None], x, found)
 
 
-def _hyper(graph: GraphView) -> tuple[Tensor, ...]:
-    kept = graph.__dict__.get("_incidence")
+def _scales(graph: GraphView) -> tuple[Tensor, Tensor]:
+    """What groups [groups] and nodes [n] are multiplied with; kept with the graph."""
+    kept = graph.__dict__.get("_scales")
     if kept is None:
-        if graph.groups is None:
-            raise InputError("a network of groups reads hypergraphs: give a data.graphs.Hypergraph")
-        n, m, (group, node) = len(graph), graph.groups, graph.pairs
-        degree = torch.zeros(n, device=node.device).index_add_(0, node, torch.ones(len(node), device=node.device))
-        size = torch.zeros(m, device=node.device).index_add_(0, group, torch.ones(len(group), device=node.device)).clamp(min=1)
-        mean = torch.zeros(m, device=node.device).index_add_(0, group, degree[node]) / size
-        into = 1 / size[group] * mean[group].clamp(min=1e-12).rsqrt()
-        back = degree[node].clamp(min=1e-12).rsqrt()
-        kept = (
-            sparse(torch.stack([group, node]), into, m, n),
-            sparse(torch.stack([node, group]), back, n, m),
-            sparse(torch.stack([node, group]), into, n, m),
-            sparse(torch.stack([group, node]), back, m, n),
-            degree == 0,
-        )
-        graph.__dict__["_incidence"] = kept
+        nodes, ones = graph.incidence, torch.ones(len(graph), 1, device=graph.pairs.device)
+        size = (nodes @ ones)[:, 0].clamp(min=1)
+        degree = (transposed(nodes) @ torch.ones(len(size), 1, device=size.device))[:, 0]
+        mean = (nodes @ degree[:, None])[:, 0] / size
+        kept = 1 / (size * mean.clamp(min=1).sqrt()), degree.clamp(min=1).rsqrt() * (degree > 0)
+        graph.__dict__["_scales"] = kept
     return kept
-
-
-def members_back(graph: GraphView) -> Tensor:
-    """The transpose of the first of `hyper_incidence`."""
-    return _hyper(graph)[2]
-
-
-def groups_of_back(graph: GraphView) -> Tensor:
-    """The transpose of the second of `hyper_incidence`."""
-    return _hyper(graph)[3]
-
-
-def graph_alone(graph: GraphView) -> Tensor:
-    """bool [n]: nodes of no group."""
-    return _hyper(graph)[4]
 
 
 NETWORKS = {"gcn": GCN, "unigcnii": UniGCNII}
@@ -167,17 +148,6 @@ def activation(name: str) -> nn.Module:
     return known[name]()  # type: ignore[no-any-return]
 
 
-def transposed(x: Tensor) -> Tensor:
-    """The transpose of a sparse CSR tensor, as CSR; kept with it, since features are transposed in every step."""
-    kept = getattr(x, "_transposed", None)
-    if kept is None:
-        coo = x.to_sparse_coo()
-        pairs = coo.indices().flip(0)
-        kept = sparse(pairs, coo.values(), x.shape[1], x.shape[0])
-        x._transposed = kept  # type: ignore[attr-defined]
-    return kept
-
-
 def _fits(graph: GraphView, features: int) -> None:
     if graph.x.shape[1] != features:
         raise InputError(
@@ -186,4 +156,4 @@ def _fits(graph: GraphView, features: int) -> None:
         )
 
 
-__all__ = ["GCN", "SparseLinear", "UniGCNII", "graph_encoder", "hyper_incidence", "spread"]
+__all__ = ["GCN", "SparseLinear", "UniGCNII", "graph_encoder", "hyper_spread", "product", "spread"]

@@ -56,8 +56,33 @@ class GraphView:
 
     @cached_property
     def adjacency(self) -> Tensor:
-        """D^-1/2 (A + I) D^-1/2, sparse CSR [n, n] (Kipf and Welling, 2017, arXiv:1609.02907)."""
+        """D^-1/2 (A + I) D^-1/2, sparse CSR [n, n] (Kipf and Welling, 2017, arXiv:1609.02907). InputError: these are groups."""
+        if self.groups is not None:
+            raise InputError('this network reads edges, these are groups: give the hypergraph\'s .cliques(), or take encoder="unigcnii"')
         return normalised(self.pairs, self.weights, len(self))
+
+    @cached_property
+    def incidence(self) -> Tensor:
+        """Which group has which nodes, ones, sparse CSR [groups, n]. InputError: these are edges."""
+        if self.groups is None:
+            raise InputError("this network reads groups of nodes, these are edges: give a data.graphs.Hypergraph")
+        return sparse(self.pairs, torch.ones(self.pairs.shape[1], device=self.pairs.device), self.groups, len(self))
+
+    @cached_property
+    def scaled(self) -> GraphView:
+        """The same graph with features that add up to 1 in each row, by their absolute values; rows of zeros stay."""
+        entry = _rows_of(self.x)
+        size = torch.zeros(len(self), device=self.pairs.device).index_add_(0, entry, self.x.values().abs())
+        return self.with_values(self.x.values() / size.clamp(min=1e-12)[entry])
+
+    @cached_property
+    def edge(self) -> tuple[Tensor, int]:
+        """The number of each arc's edge, int64 [arcs], the same in both directions, and how many there are; of a hypergraph the group."""
+        if self.groups is not None:
+            return self.pairs[0], self.groups
+        low, high = self.pairs.min(dim=0).values, self.pairs.max(dim=0).values
+        edges, number = torch.unique(low * len(self) + high, return_inverse=True)
+        return number, len(edges)
 
     def with_edges(self, keep: Tensor) -> GraphView:
         """Only those arcs, or memberships: a mask, or numbers."""
@@ -66,6 +91,7 @@ class GraphView:
     def with_values(self, values: Tensor) -> GraphView:
         """The same places of x with other values, float32 [entries]."""
         x = torch.sparse_csr_tensor(self.x.crow_indices(), self.x.col_indices(), values, self.x.shape)
+        x._turned = _turned(self.x)  # type: ignore[attr-defined]
         return replace(self, x=x)
 
 
@@ -108,15 +134,10 @@ class GraphViews:
 def drop_edges(graph: GraphView, share: float, generator: torch.Generator) -> GraphView:
     """Each edge is left out with this probability, both of its directions together; of a hypergraph whole groups."""
     if share <= 0:
-        return replace(graph)
-    device = graph.pairs.device
-    if graph.groups is not None:
-        keep = torch.rand(graph.groups, generator=generator, device=device) >= share
-        return graph.with_edges(keep[graph.pairs[0]])
-    low, high = graph.pairs.min(dim=0).values, graph.pairs.max(dim=0).values
-    _, edge = torch.unique(low * len(graph) + high, return_inverse=True)
-    keep = torch.rand(int(edge.max()) + 1 if len(edge) else 0, generator=generator, device=device) >= share
-    return graph.with_edges(keep[edge])
+        return graph
+    number, edges = graph.edge
+    keep = torch.rand(edges, generator=generator, device=graph.pairs.device) >= share
+    return graph.with_edges(keep[number])
 
 
 def mask_features(graph: GraphView, share: float, mode: str, generator: torch.Generator) -> GraphView:
@@ -132,7 +153,12 @@ def mask_features(graph: GraphView, share: float, mode: str, generator: torch.Ge
 def _of_entry(x: Tensor, keep: Tensor, mode: str) -> Tensor:
     if mode == "dim":
         return keep[x.col_indices()]
-    return keep if mode == "entry" else torch.repeat_interleave(keep, x.crow_indices().diff())
+    return keep if mode == "entry" else keep[_rows_of(x)]
+
+
+def _rows_of(x: Tensor) -> Tensor:
+    """The row of each entry of a sparse CSR tensor."""
+    return torch.repeat_interleave(torch.arange(x.shape[0], device=x.device), x.crow_indices().diff())
 
 
 def _csr(matrix: Any, device: torch.device | str) -> Tensor:
@@ -152,4 +178,27 @@ def sparse(pairs: Tensor, values: Tensor, rows: int, columns: int) -> Tensor:
     return torch.sparse_csr_tensor(starts, pairs[1][order], values[order].float(), (rows, columns))
 
 
-__all__ = ["GraphView", "GraphViews", "drop_edges", "mask_features", "normalised", "sparse"]
+def transposed(x: Tensor) -> Tensor:
+    """The transpose of a sparse CSR tensor, as CSR; kept with it. Tensors that `with_values` made share the work of ordering."""
+    kept = getattr(x, "_transposed", None)
+    if kept is None:
+        starts, rows, order = _turned(x)
+        kept = torch.sparse_csr_tensor(starts, rows, x.values()[order], (x.shape[1], x.shape[0]))
+        x._transposed = kept  # type: ignore[attr-defined]
+    return kept
+
+
+def _turned(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the transpose's rows start, the row of x that each of its entries is of, and their order among those of x."""
+    kept = getattr(x, "_turned", None)
+    if kept is None:
+        columns = x.col_indices()
+        order = torch.argsort(columns, stable=True)
+        starts = torch.zeros(x.shape[1] + 1, dtype=torch.int64, device=x.device)
+        starts[1:] = torch.bincount(columns, minlength=x.shape[1]).cumsum(0)
+        kept = starts, _rows_of(x)[order], order
+        x._turned = kept  # type: ignore[attr-defined]
+    return kept
+
+
+__all__ = ["GraphView", "GraphViews", "drop_edges", "mask_features", "normalised", "sparse", "transposed"]
