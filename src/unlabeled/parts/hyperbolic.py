@@ -117,9 +117,7 @@ class Hyperbolic:
         """Points [n, dim] after one step at u -> v against given negatives, and its loss before it."""
         held, task = self._task(graph, points)
         out = np.array([v, *negatives], np.int32)
-        loss = _library().hyperbolic_step(
-            ctypes.byref(task), ctypes.c_int32(u), ctypes.c_void_p(out.ctypes.data), ctypes.c_int32(len(out))
-        )
+        loss = _library().hyperbolic_step(ctypes.byref(task), ctypes.c_int32(u), ctypes.c_void_p(out.ctypes.data), ctypes.c_int32(len(out)))
         return held["vectors"][:, : self.dim].copy(), loss
 
     def _task(self, graph: Graph, start: np.ndarray) -> tuple[dict[str, np.ndarray], _Task]:
