@@ -124,7 +124,7 @@ class Hyperbolic:
         """What the loop reads and writes; the arrays have to live as long as the task."""
         vectors = np.zeros((len(graph), -(-self.dim // LANES) * LANES))
         vectors[:, : self.dim] = start
-        held = {
+        held: dict[str, np.ndarray] = {
             "vectors": vectors,
             "starts": np.ascontiguousarray(graph.starts, np.int64),
             "targets": np.ascontiguousarray(graph.targets, np.int32),

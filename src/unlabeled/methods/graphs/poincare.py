@@ -58,21 +58,8 @@ class Poincare(NodeModel):
 
     def _learn(self, graph: Graph) -> np.ndarray:
         graph = closure(graph) if self.closure and graph.directed else graph
-        names = (
-            "dim",
-            "negatives",
-            "epochs",
-            "lr",
-            "burn_in",
-            "geometry",
-            "riemannian",
-            "loss",
-            "radius",
-            "temperature",
-            "workers",
-            "seed",
-        )
-        self._points, self.loss_curve_ = Hyperbolic(**{name: getattr(self, name) for name in names}).fit(graph)
+        settings = {name: getattr(self, name) for name in Hyperbolic.__dataclass_fields__}
+        self._points, self.loss_curve_ = Hyperbolic(**settings).fit(graph)
         return self._points
 
     def transform(self, X: Any, out: np.ndarray | None = None, progress: Any = None) -> np.ndarray:
