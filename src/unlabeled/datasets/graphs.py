@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from unlabeled.data.graphs import Graph
+from unlabeled.data.graphs import Graph, Multiplex
 from unlabeled.datasets.named import HOW, VARIABLE
 from unlabeled.errors import InputError
 
 PLANETOID = ("cora", "citeseer", "pubmed")
+MULTIPLEX = ("acm", "freebase")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,14 @@ class LabelledGraph:
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledMultiplex:
+    """Several relations of the same nodes; the class of each node, int64 [n]."""
+
+    graph: Multiplex
+    y: np.ndarray
 
 
 def planetoid(name: str) -> LabelledGraph:
@@ -44,13 +53,52 @@ def planetoid(name: str) -> LabelledGraph:
     return LabelledGraph(graph, y, *(found[f"{part}_idx"].astype(np.int64) for part in ("train", "val", "test")))
 
 
+def multiplex(name: str) -> LabelledMultiplex:
+    """Relations among papers or films through what they share, of HeCo (Wang et al., 2021, arXiv:2105.09111).
+
+    acm: 4,019 papers of 3 areas, by common authors (pap) and subjects (psp), with 1,902 words. freebase: 3,492 films of 3 genres, by
+    common actors (mam), directors (mdm) and writers (mwm), without features. InputError: another name, no such file.
+    """
+    if name not in MULTIPLEX:
+        raise InputError(f"no multiplex graph is called {name!r}: wanted one of {', '.join(MULTIPLEX)}")
+    found = arrays(f"multiplex/{name}.npz")
+    y = found["y"].astype(np.int64)
+    features = None
+    if "x_data" in found:
+        features = sp.csr_matrix((found["x_data"], found["x_indices"], found["x_indptr"]), shape=tuple(found["x_shape"]))
+    views = {key.removeprefix("edges_"): Graph.of(found[key].T, len(y)) for key in found if key.startswith("edges_")}
+    return LabelledMultiplex(Multiplex(views, features), y)
+
+
+def wordnet(root: str = "entity.n.1") -> tuple[Graph, list[str]]:
+    """The nouns below one ("mammal.n.1", "artifact.n.1"), itself included: u -> v where u is directly a v, and their names.
+
+    Open English WordNet, a hierarchy in which a noun may have several parents. InputError: no such noun, no such file.
+    """
+    import pyarrow.parquet as pq
+
+    names, below = (_at(f"wordnet_nouns/{file}.parquet") for file in ("synsets", "hypernyms"))
+    known = pq.read_table(names, columns=["name"])["name"].to_pylist()
+    if root not in known:
+        raise InputError(f"no noun is called {root!r}: {known[0]!r} is one")
+    pairs = np.stack([pq.read_table(below)[column].to_numpy() for column in ("child", "parent")], axis=1)
+    # Breadth first against the arrows, from the root down to whatever is one.
+    down = sp.csr_matrix((np.ones(len(pairs), bool), (pairs[:, 1], pairs[:, 0])), shape=(len(known), len(known)))
+    rows = np.sort(sp.csgraph.breadth_first_order(down, known.index(root), return_predecessors=False))
+    return Graph.of(pairs, len(known), directed=True).subgraph(rows), [known[row] for row in rows]
+
+
 def arrays(file: str) -> dict[str, Any]:
     """What an .npz of the folder $UNLABELED_DATA holds. InputError: it isn't there."""
-    path = Path(os.environ.get(VARIABLE, "")) / file
-    if not path.is_file():
-        raise InputError(f"no file {str(path)!r}: {HOW}")
-    with np.load(path) as opened:
+    with np.load(_at(file)) as opened:
         return {name: opened[name] for name in opened.files}
 
 
-__all__ = ["LabelledGraph", "arrays", "planetoid"]
+def _at(file: str) -> Path:
+    path = Path(os.environ.get(VARIABLE, "")) / file
+    if not path.is_file():
+        raise InputError(f"no file {str(path)!r}: {HOW}")
+    return path
+
+
+__all__ = ["LabelledGraph", "LabelledMultiplex", "arrays", "multiplex", "planetoid", "wordnet"]
