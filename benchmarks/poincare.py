@@ -3,10 +3,10 @@
     python -m benchmarks.poincare PAIRS [--gensim PYTHON] [--dims 2,10] [--seeds 0,1,2] [--epochs 50] [--lr 0.1] [--json]
 
 PAIRS: a Parquet file with the columns `child` and `ancestor`, whole numbers: a transitive closure. PYTHON: the interpreter of an
-environment with gensim and pyarrow (gensim is no dependency of this project); without it only ours. gensim runs twice, as it comes and without its
-regularisation, which the paper doesn't have. A relation counts once an epoch, burn-in included; the pairs are read before the clock starts.
-Both have one thread, 10 negatives, 10 epochs of burn-in at a tenth of the rate. MAP and mean rank: each node's ancestors among all nodes
-that aren't, by distance (reconstruction), by one and the same code.
+environment with gensim and pyarrow (gensim is no dependency of this project); without it only ours. gensim runs twice, as it comes and
+without its regularisation, which the paper doesn't have. A relation counts once an epoch, burn-in included; the pairs are read before the
+clock starts. Both have one thread, 10 negatives, 10 epochs of burn-in at a tenth of the rate. MAP and mean rank: each node's ancestors
+among all nodes that aren't, by distance (reconstruction), by one and the same code.
 """
 
 import argparse

@@ -26,9 +26,7 @@ def closure(graph: Graph) -> Graph:
         before = reached.nnz
         into = np.bincount(reached.indices, minlength=len(graph))
         if (looked := int(into @ np.diff(reached.indptr).astype(np.int64))) > MOST:
-            raise InputError(
-                f"{looked:,} pairs of steps in one round: the closure of this graph is too large (it has circles, or long ways)"
-            )
+            raise InputError(f"{looked:,} pairs of steps in one round: the closure of this graph is too large (circles, or long ways)")
         reached = reached + reached @ reached
     reached.setdiag(False)
     reached.eliminate_zeros()
