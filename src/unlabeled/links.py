@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from unlabeled.data.graphs import Graph
 from unlabeled.errors import InputError
 from unlabeled.parts.scale import unit
-
-if TYPE_CHECKING:
-    from unlabeled.run import Run
 
 NEAR = 50  # nearest nodes of each that are looked at when all are asked for
 
@@ -25,7 +22,7 @@ class Link(NamedTuple):
     relation: str | None = None
 
 
-def predict_links(run: Run, node: str | None = None, k: int = 10, *, relation: str | None = None, of: str = "tail") -> list[Link]:
+def predict_links(run: Any, node: str | None = None, k: int = 10, *, relation: str | None = None, of: str = "tail") -> list[Link]:
     """The k likeliest edges that aren't in the graph, of one node or of all; nodes without any edge are left out when all are asked for.
 
     Of a knowledge graph: node and relation are asked for, `of` says what is sought, the tail or the head. InputError: a node or relation
@@ -65,7 +62,7 @@ def predict_links(run: Run, node: str | None = None, k: int = 10, *, relation: s
     return [Link(run.ids[a], run.ids[b], float(scores[row])) for row, (a, b) in zip(best, pairs[best].tolist(), strict=True)]
 
 
-def rules(run: Run, relation: str | None = None, top: int = 20) -> list[Any]:
+def rules(run: Any, relation: str | None = None, top: int = 20) -> list[Any]:
     """Rules between relations, as the model of a knowledge graph has learned them. InputError: a run of another kind."""
     if run.kind != "triples" or not hasattr(run.model, "rules"):
         raise InputError(f"rules are of facts: {run.path} was learned from {run.kind}s, or by a method without vectors of relations")
@@ -78,7 +75,7 @@ def _graph(values: Any) -> Graph:
     return values.cliques() if hasattr(values, "cliques") else values.union()  # type: ignore[no-any-return]
 
 
-def _scores(run: Run, pairs: np.ndarray) -> np.ndarray:
+def _scores(run: Any, pairs: np.ndarray) -> np.ndarray:
     model = run.model if (run.path / "model.safetensors").exists() else None
     if model is not None and hasattr(model, "score_edges"):
         return np.asarray(model.score_edges(pairs), dtype=np.float64)

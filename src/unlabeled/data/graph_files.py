@@ -250,7 +250,9 @@ def _table(path: Path, suffix: str) -> tuple[Any, list[str]]:
             f"{path.name}: the first line, {lines[0][:60]!r}, has one column: wanted two nodes, with a tab or a comma between them"
         )
     lowered = [name.strip().strip('"').lower() for name in first]
+    below = [row for row in (line.split(delimiter) for line in lines[1:]) if len(row) == width]
     header = any(a in lowered and b in lowered for a, b in HEADS)
+    header |= any(below and not _number(first[j]) and all(_number(row[j]) for row in below) for j in range(width))
     names = [name.strip().strip('"') for name in first] if header else [str(number) for number in range(1, width + 1)]
     if len(set(names)) < len(names):
         raise InputError(f"{path.name}: two columns have the same name ({listed(names)})")
@@ -304,6 +306,14 @@ def _numbers(column: Any) -> np.ndarray | None:
         return np.asarray(column.cast(pa.float64()).to_numpy())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _ends(names: list[str], path: Path, least: int) -> list[str]:
