@@ -205,3 +205,23 @@ def test_the_sets_at_hand_are_read(name):
     items = datasets.load(name, n=60)
     assert items.kind == REAL[name] and len(items) == 60 and not items.unreadable
     assert name == "movielens_100k" or len(set(map(str, items.columns["label"]))) > 1
+
+
+def test_this_pythons_own_library_is_a_graph_and_a_set_of_facts_and_comes_back_from_files(tmp_path):
+    from unlabeled.data import read
+    from unlabeled.datasets import export, load
+
+    imports = load("python_imports")
+    names = list(imports.ids)
+    assert imports.values.has([[names.index("gzip"), names.index("zlib")]])[0] if "zlib" in names else "gzip" in names
+    assert imports.values.has([[names.index("json"), names.index("json.decoder")]])[0]
+    path = export("python_imports", tmp_path / "g")
+    assert read(path, kind="graph").values.n_edges == imports.values.n_edges
+    facts = load("python_facts")
+    said = {(facts.values.entities[h], facts.values.relations[r], facts.values.entities[t]) for h, r, t in facts.values.facts.tolist()}
+    assert {
+        ("gzip.GzipFile", "is defined in", "gzip"),
+        ("json.decoder", "is part of", "json"),
+        ("gzip.GzipFile", "has method", "read()"),
+    } <= said
+    assert read(export("python_facts", tmp_path / "f"), kind="triples").values.n_edges == facts.values.n_edges

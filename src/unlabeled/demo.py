@@ -31,7 +31,7 @@ def main(names: list[str]) -> int:
 
 def one(name: str) -> tuple[Path, str]:
     """Write a set out as a user would have it, learn it, search it once; the report's path, and a search to try."""
-    from unlabeled.datasets import export
+    from unlabeled.datasets import export, load
     from unlabeled.progress import Screen
     from unlabeled.run import learn
 
@@ -41,9 +41,20 @@ def one(name: str) -> tuple[Path, str]:
     if out.exists():
         shutil.rmtree(out)  # the demo's own folder: each time from the start
     epochs = 20 if name == "digits" else None  # by default it would be shown more often: small sets are
-    print(f"unlabeled learn {data} --out {out}" + (f" --epochs {epochs}" if epochs else ""))
+    kind = load(name).kind if data.suffix == ".tsv" else None
+    options = (f" --kind {kind}" if kind else "") + (f" --epochs {epochs}" if epochs else "")
+    print(f"unlabeled learn {data} --out {out}{options}")
     with Screen() as screen:
-        run = learn(data, out=out, epochs=epochs, say=screen.say, watch=screen.training, reading=screen.reading, embedding=screen.embedding)
+        run = learn(
+            data,
+            kind=kind,
+            out=out,
+            epochs=epochs,
+            say=screen.say,
+            watch=screen.training,
+            reading=screen.reading,
+            embedding=screen.embedding,
+        )
     query = "open a compressed file" if name == "docstrings" else f"id:{run.ids[0]}"
     print(f'\nunlabeled search {out} "{query}" -k 5')
     for hit in run.search(query, 5):

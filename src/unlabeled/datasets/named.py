@@ -9,7 +9,7 @@ import re
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from unlabeled.data import Items, as_items, read
-from unlabeled.data.items import RowNumbers, listed
+from unlabeled.data.graphs import Graph
+from unlabeled.data.items import GRAPHS, RowNumbers, listed
 from unlabeled.data.sources import from_arrow
 from unlabeled.data.storage import disk_errors
 from unlabeled.data.tables import read_table
 from unlabeled.datasets.docstrings import docstrings
+from unlabeled.datasets.python_facts import python_facts, python_imports
 from unlabeled.errors import InputError
 
 VARIABLE = "UNLABELED_DATA"
@@ -31,6 +33,7 @@ ORDER = ("train", "val", "dev", "test")
 DATA = r"\.(parquet|npz|npy|csv|tsv|jsonl)$|images?[-.]idx\d-ubyte(\.gz)?$"
 # Sound, film, pages and pairs of words: their files can be read, but not as what they are.
 OTHER_KINDS = ("esc10", "fsdd", "video_clips", "html_articles", "html_trafilatura", "webnlg", "word_analogies", "word_similarity")
+BUILT: dict[str, Callable[[], Items]] = {"docstrings": docstrings, "python_imports": python_imports, "python_facts": python_facts}
 LABELS = ("label", "labels", "y", "target", "class")
 FASHION = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
 
@@ -110,7 +113,7 @@ def names() -> list[str]:
     there = _folders()
     known = {name for name, entry in SETS.items() if (entry.folder or name) in there or entry.url}
     return sorted(
-        {"digits", "docstrings"}
+        {"digits", *BUILT}
         | known
         | {name for name, folder in there.items() if name not in SETS and name not in OTHER_KINDS and _files(folder)}
     )
@@ -126,8 +129,8 @@ def load(name: str, split: str | None = None, n: int | None = None) -> Items:
         raise InputError(f"n is {n}: wanted 1 or more")
     if name == "digits":
         items = _digits()
-    elif name == "docstrings":
-        items = docstrings()
+    elif name in BUILT:
+        items = BUILT[name]()
     else:
         items = _load(name, split, n)
     parts = items.columns.get("split")
@@ -142,7 +145,8 @@ def load(name: str, split: str | None = None, n: int | None = None) -> Items:
 
 
 def export(name: str, folder: str | os.PathLike, split: str | None = None, n: int | None = None) -> Path:
-    """Write a set as a user would have it: pictures as PNG files in `folder`, else `folder`/<name>.parquet; returns what to learn from.
+    """Write a set as a user would have it: pictures as PNG files in `folder`, edges and facts as `folder`/<name>.tsv, else
+    `folder`/<name>.parquet; returns what to learn from.
 
     Labels go beside, to `folder`-labels.csv (id, label), never among the data.
     """
@@ -159,6 +163,9 @@ def export(name: str, folder: str | os.PathLike, split: str | None = None, n: in
                 picture = items.take([row])[0]
                 Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(where / name_)
             written = where
+        elif items.kind in GRAPHS:
+            written = where / f"{name.replace('/', '-')}.tsv"
+            written.write_text("".join("\t".join(row) + "\n" for row in _joins(items)), encoding="utf-8")
         else:
             import pyarrow as pa
             import pyarrow.parquet as pq
@@ -179,6 +186,19 @@ def export(name: str, folder: str | os.PathLike, split: str | None = None, n: in
             labels = pa.table({"id": ids, "label": items.columns.get("class", items.columns["label"])})
             pc.write_csv(labels, where.parent / f"{where.name}-labels.csv")
     return written
+
+
+def _joins(items: Items) -> Iterator[tuple[str, ...]]:
+    """The lines of a file of edges, or of facts."""
+    values = items.values
+    if items.kind == "triples":
+        for head, relation, tail in values.facts.tolist():
+            yield values.entities[head], values.relations[relation], values.entities[tail]
+        return
+    if not isinstance(values, Graph):
+        raise InputError(f"a {type(values).__name__} can't be written as a list of edges: export a graph")
+    for a, b in values.edges().tolist():
+        yield items.ids[a], items.ids[b]
 
 
 def fetch(url: str, sha256: str, to: Path) -> Path:
