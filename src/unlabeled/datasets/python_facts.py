@@ -54,9 +54,9 @@ def _facts() -> list[tuple[str, str, str]]:
                 for other in _imported(node, base, known):
                     if other != name:
                         found[name, IMPORTS, other] = None
-            for node in ast.iter_child_nodes(tree):
-                if isinstance(node, ast.ClassDef):
-                    found |= dict.fromkeys(_of_class(node, name))
+            for part in ast.iter_child_nodes(tree):
+                if isinstance(part, ast.ClassDef):
+                    found |= dict.fromkeys(_of_class(part, name))
     finally:
         if collecting:
             gc.enable()
