@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from unlabeled.data.graphs import Graph, Multiplex
+from unlabeled.data.graphs import Graph, Hypergraph, Multiplex
 from unlabeled.datasets.named import HOW, VARIABLE
 from unlabeled.errors import InputError
 
 PLANETOID = ("cora", "citeseer", "pubmed")
 MULTIPLEX = ("acm", "freebase")
+HYPERGRAPHS = ("coauthorship_cora", "cocitation_citeseer", "cocitation_cora", "cocitation_pubmed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,14 @@ class LabelledMultiplex:
     """Several relations of the same nodes; the class of each node, int64 [n]."""
 
     graph: Multiplex
+    y: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledHypergraph:
+    """Groups of nodes; the class of each node, int64 [n]."""
+
+    graph: Hypergraph
     y: np.ndarray
 
 
@@ -70,6 +79,23 @@ def multiplex(name: str) -> LabelledMultiplex:
     return LabelledMultiplex(Multiplex(views, features), y)
 
 
+def hypergraph(name: str) -> LabelledHypergraph:
+    """Papers that one paper cites, or that one author wrote, as groups, with bags of words and topics: sets of HyperGCN.
+
+    Yadati et al., 2019, arXiv:1809.02589. name: one of `HYPERGRAPHS`; cocitation_pubmed comes without features. InputError: another name,
+    no such file.
+    """
+    if name not in HYPERGRAPHS:
+        raise InputError(f"no hypergraph is called {name!r}: wanted one of {', '.join(HYPERGRAPHS)}")
+    found = arrays(f"hypergraphs/{name}.npz")
+    y = found["y"].astype(np.int64)
+    features = None
+    if "x_data" in found:
+        features = sp.csr_matrix((found["x_data"], found["x_indices"], found["x_indptr"]), shape=tuple(found["x_shape"]))
+    groups = np.split(found["edge_nodes"], found["edge_ptr"][1:-1])
+    return LabelledHypergraph(Hypergraph.of(groups, len(y), features=features), y)
+
+
 def wordnet(root: str = "entity.n.1") -> tuple[Graph, list[str]]:
     """The nouns below one ("mammal.n.1", "artifact.n.1"), itself included: u -> v where u is directly a v, and their names.
 
@@ -101,4 +127,4 @@ def _at(file: str) -> Path:
     return path
 
 
-__all__ = ["LabelledGraph", "LabelledMultiplex", "arrays", "multiplex", "planetoid", "wordnet"]
+__all__ = ["LabelledGraph", "LabelledHypergraph", "LabelledMultiplex", "arrays", "hypergraph", "multiplex", "planetoid", "wordnet"]
