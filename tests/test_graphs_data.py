@@ -161,13 +161,13 @@ def test_weights_and_the_users_own_column_names_are_understood(tmp_path):
     with pytest.raises(InputError, match="--column who,whom"):
         read(path, kind="graph")
     items = read(path, kind="graph", column="who,whom,weight")
-    assert items.values.weights.tolist() == [2, 2, 0.5, 0.5]
+    assert items.values.undirected().weights.tolist() == [2, 2, 0.5, 0.5]
     with pytest.raises(InputError, match="no column 'x'"):
         read(path, kind="graph", column="who,x")
 
 
 def test_rows_without_both_ends_are_left_out_and_counted(tmp_path):
-    items = read(written(tmp_path, "e.tsv", "x\ty\n\tz\ny\tz\ny\tx\n"), kind="graph")
+    items = read(written(tmp_path, "e.tsv", "x\ty\n\tz\ny\tz\nx\ty\n"), kind="graph")
     assert items.values.n_edges == 2 and any("1 row without both ends" in note for note in items.notes)
     assert any("said an edge again" in note for note in items.notes)
 
@@ -178,7 +178,7 @@ def test_a_table_of_nodes_gives_features_columns_and_lonely_nodes(tmp_path):
     items = read(edges, kind="graph", nodes=nodes)
     assert list(items.ids) == ["x", "y", "z", "lonely"] and items.columns["town"] == ["rome", "oslo", None, "bern"]
     assert items.values.features.toarray().ravel().tolist() == [1, 2, 0, 9]
-    assert items.values.degrees.tolist() == [1, 2, 1, 0]
+    assert items.values.directed and items.values.undirected().degrees.tolist() == [1, 2, 1, 0]
     with pytest.raises(InputError, match="no node of the graph"):
         read(edges, kind="graph", nodes=written(tmp_path, "m.csv", "id,age\nq,1\nr,2\n"))
     with pytest.raises(InputError, match="say kind graph"):
@@ -283,3 +283,12 @@ def test_items_of_a_graph_are_its_nodes():
     assert items.describe() == "4 nodes, 2 edges, 4 numbers a node; 1 without an edge"
     with pytest.raises(InputError, match="wanted a graph"):
         as_graph_items(Items("text", ["a", "b"]))
+
+
+def test_a_list_that_says_every_edge_in_both_directions_has_no_directions(tmp_path):
+    both = read(written(tmp_path, "b.tsv", "x\ty\ny\tx\ny\tz\nz\ty\n"), kind="graph").values
+    assert not both.directed and both.n_edges == 2
+    weighted = read(written(tmp_path, "w.tsv", "x\ty\t2\ny\tx\t2\ny\tz\t3\nz\ty\t3\n"), kind="graph").values
+    assert not weighted.directed and weighted.weights.tolist() == [2, 2, 3, 3]
+    one_way = read(written(tmp_path, "o.tsv", "x\ty\ny\tz\nz\ty\n"), kind="graph").values
+    assert one_way.directed and one_way.n_edges == 3

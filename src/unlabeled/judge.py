@@ -142,8 +142,9 @@ def _judge_graph(found: list[Arm], items: Items, seed: int) -> list[dict[str, An
     rows: list[dict[str, Any]] = [{"name": arm.name} for arm in found]
     graph = items.values
     hide = isinstance(graph, Graph) and 30 <= graph.n_edges <= HIDDEN_MOST
-    split = link_split(graph, 0.0, 0.1, seed) if hide else None
-    left = Items("graph", split.graph, list(items.ids)) if split else items
+    split = link_split(graph.undirected(), 0.0, 0.1, seed) if hide else None
+    # Hidden are pairs: of two arcs between the same nodes one would tell the other.
+    left = Items("graph", graph.without(np.concatenate([split.test, split.test[:, ::-1]])), list(items.ids)) if split else items
     for row, arm in zip(rows, found, strict=True):
         z = arm.vectors if arm.vectors is not None and split is None else arm.embed(left)
         row["dim"] = int(z.shape[1])

@@ -78,7 +78,9 @@ def _graph(values: Any) -> Graph:
 def _scores(run: Any, pairs: np.ndarray) -> np.ndarray:
     model = run.model if (run.path / "model.safetensors").exists() else None
     if model is not None and hasattr(model, "score_edges"):
-        return np.asarray(model.score_edges(pairs), dtype=np.float64)
+        # A network reads the graph to say where its nodes are; other models know it.
+        scores = model.score_edges(run.items(), pairs) if hasattr(model, "net_") else model.score_edges(pairs)
+        return np.asarray(scores, dtype=np.float64)
     units = unit(np.asarray(run.vectors))
     parts = np.array_split(pairs, len(pairs) // 100_000 + 1)
     return np.concatenate([(units[part[:, 0]] * units[part[:, 1]]).sum(axis=1) for part in parts])

@@ -27,7 +27,8 @@ URI = re.compile(r"(<[^>]*>|_:\S+)\s+(<[^>]*>)\s+(.*?)\s*\.\s*(?:#.*)?$")
 
 
 def read_graph(path: Path, *, kind: str = "graph", column: str | None = None, nodes: str | os.PathLike | None = None) -> Items:
-    """Nodes as items, what joins them as their values; the nodes' own names are the ids.
+    """Nodes as items, what joins them as their values; the nodes' own names are the ids. Edges that aren't all said in both
+    directions keep theirs; methods that know no directions leave them out.
 
     kind: "graph" or "triples". column: the columns source,target[,weight] or head,relation,tail, where they can't be told.
     nodes: a table with an id column; its numbers become the nodes' features, the rest columns. InputError for what can't be read.
@@ -171,9 +172,12 @@ def _edges(path: Path, suffix: str, column: str | None) -> Items:
                 f"{path.name}: the weights ({weight!r}) aren't all numbers: name the columns with column (--column source,target)"
             )
         weights = weights[kept]
-    graph = Graph.of(np.stack(ends, axis=1), len(ids), weights)
+    # An edge said in one direction may mean that direction (x is a y) or none: it is kept, and most methods leave it out.
+    graph = Graph.of(np.stack(ends, axis=1), len(ids), weights, directed=True)
+    if not abs(graph.adjacency() - graph.adjacency().T).nnz:
+        graph = graph.undirected() if weights is None else from_adjacency(graph.adjacency())
     notes = [f"{count(int((~kept).sum()), 'row')} without both ends: left out"] if not kept.all() else []
-    doubled = int(kept.sum()) - graph.n_edges
+    doubled = int(kept.sum()) - len(graph.targets)
     if doubled:
         notes.append(f"{count(doubled, 'row')} said an edge again (or joined a node with itself): each edge is kept once")
     notes += _beside(names, [*chosen, weight])
