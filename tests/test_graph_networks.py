@@ -125,12 +125,6 @@ def test_views_differ_and_a_share_of_nothing_changes_nothing():
     assert one is view and two.pairs.shape[1] < view.pairs.shape[1] and not torch.equal(two.x.to_dense(), view.x.to_dense())
 
 
-def test_scaled_rows_add_up_to_one_and_empty_ones_stay_empty():
-    x = np.array([[1.0, -3, 0], [0, 0, 0], [0, 5, 0]])
-    found = GraphView.of(Graph.of([[0, 1]], 3, features=x)).scaled.x.to_dense()
-    assert torch.equal(found, torch.tensor([[0.25, -0.75, 0], [0, 0, 0], [0, 1, 0]]))
-
-
 def test_edges_for_a_network_of_groups_and_groups_for_one_of_edges_are_refused():
     with pytest.raises(InputError, match="Hypergraph"):
         UniGCNII(5)(GraphView.of(graph()))

@@ -69,13 +69,6 @@ class GraphView:
         return sparse(self.pairs, torch.ones(self.pairs.shape[1], device=self.pairs.device), self.groups, len(self))
 
     @cached_property
-    def scaled(self) -> GraphView:
-        """The same graph with features that add up to 1 in each row, by their absolute values; rows of zeros stay."""
-        entry = _rows_of(self.x)
-        size = torch.zeros(len(self), device=self.pairs.device).index_add_(0, entry, self.x.values().abs())
-        return self.with_values(self.x.values() / size.clamp(min=1e-12)[entry])
-
-    @cached_property
     def edge(self) -> tuple[Tensor, int]:
         """The number of each arc's edge, int64 [arcs], the same in both directions, and how many there are; of a hypergraph the group."""
         if self.groups is not None:
