@@ -70,7 +70,7 @@ def test_scores(split: LinkSplit, score: Any) -> dict[str, float]:
 def run(lab: Lab) -> Arms:
     split = link_split(planetoid(lab.set).graph, seed=lab.seed)
     graph = split.graph
-    settings: dict[str, Any] = {"seed": lab.seed, "epochs": 200}
+    settings: dict[str, Any] = {"seed": lab.seed, "epochs": lab.setting(120, 200), "lr": lab.setting(0.02, 0.01)}
     table: Arms = {}
     for name, model, seen in (
         ("VGAE", VGAE(**settings), graph),
