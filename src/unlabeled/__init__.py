@@ -17,6 +17,7 @@ from unlabeled.errors import InputError, MissingCompiler, MissingExtra
 
 if TYPE_CHECKING:
     from unlabeled.data import Items, read
+    from unlabeled.data.graphs import Graph, Hypergraph, Multiplex, Triples
     from unlabeled.learner import Learner
     from unlabeled.methods.contrastive.simclr import SimCLR
     from unlabeled.methods.frozen import Frozen
@@ -33,6 +34,10 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Items": "data",
+    "Graph": "data.graphs",
+    "Hypergraph": "data.graphs",
+    "Multiplex": "data.graphs",
+    "Triples": "data.graphs",
     "read": "data",
     "Learner": "learner",
     "SimCLR": "methods.contrastive.simclr",
