@@ -227,7 +227,7 @@ def test_the_fused_graph_is_cleaner_than_the_relations_and_its_nodes_are_told_ap
 def test_the_graph_that_is_handed_over_is_the_one_whose_vectors_are_given():
     graph, _ = planted()
     model = InfoMGF(**QUICK).fit(graph)
-    view = GraphView.of(model.graph_.with_features(graph.features))
+    view = GraphView.of(model.graph_.with_features(graph.features * model.scale_))
     with torch.no_grad():
         Z = unit(model.net_.encode(view)).numpy()
     np.testing.assert_allclose(Z, model.transform(graph), atol=1e-5)
@@ -262,6 +262,16 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path):
     np.testing.assert_allclose(resumed.transform(graph), InfoMGF(**settings).fit(graph).transform(graph), atol=1e-6)
 
 
+def test_the_unit_in_which_features_are_counted_does_not_matter(tmp_path):
+    graph, _ = planted()
+    small = Multiplex(graph.views, graph.features * 0.01)
+    a, b = InfoMGF(**QUICK).fit(graph), InfoMGF(**QUICK).fit(small)
+    np.testing.assert_allclose(a.transform(graph), b.transform(small), atol=1e-3)
+    b.save(tmp_path / "m")
+    np.testing.assert_allclose(load_model(tmp_path / "m").transform(small), b.transform(small), atol=1e-6)
+    assert not np.allclose(b.transform(small), b.transform(graph), atol=1e-3)  # the unit is that of fit
+
+
 def test_one_relation_no_features_nodes_without_edges_and_other_nodes_are_taken():
     graph, _ = planted()
     lonely = Graph.of([[0, 1], [1, 0], [2, 2], [1, 3]], 8)
@@ -282,7 +292,7 @@ def test_without_refinement_the_mean_of_the_relations_is_read():
     graph, _ = planted()
     model = InfoMGF(**QUICK, refine=False).fit(graph)
     with torch.no_grad():
-        Z = unit(model.net_.encode(mean_relation(GraphView.of(graph))))
+        Z = unit(model.net_.encode(mean_relation(GraphView.of(model._items(graph, reset=False).values))))
     np.testing.assert_allclose(model.transform(graph), Z.numpy(), atol=1e-6)
     with pytest.raises(InputError, match="refine"):
         _ = model.graph_

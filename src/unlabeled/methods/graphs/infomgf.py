@@ -40,9 +40,10 @@ class InfoMGF(Learner):
     One GCN reads every graph. Vectors of a node in the fused and the refined graphs find each other among other nodes (InfoNCE), those in
     the refined graphs each other (what is shared), and each those of its own relation thinned (what is unique).
 
-    fit and transform take a `data.graphs.Multiplex`, or a Graph, one relation; without features nodes say where they are in the mean of the
-    relations, 256 numbers (parts.spectral_start), and act is tanh. transform gives unit rows, float32 [n, dim]. Learned: `graph_`, a
-    Graph whose weights with loops of 1, normalised, are the fused adjacency; `view_weights()`. InputError: another relation, bad values.
+    fit and transform take a `data.graphs.Multiplex`, or a Graph, one relation; without features nodes say where they are in the mean of
+    the relations, 256 numbers (parts.spectral_start), and act is tanh. Features are scaled by one number, that those not 0 have mean
+    square 1. transform gives unit rows, float32 [n, dim]. Learned: `graph_`, a Graph whose weights with loops of 1, normalised, are the
+    fused adjacency; `view_weights()`. InputError: another relation, bad values.
     """
 
     k: int = 15  # neighbours that a node chooses
@@ -94,6 +95,7 @@ class InfoMGF(Learner):
         )
         if self.augment == "learned":
             net.augment = Augmenter(d, self.hidden, encoder.width)
+        net.register_buffer("scale", torch.tensor(getattr(self, "scale_", 1.0), dtype=torch.float64))
         net.register_buffer("step", torch.zeros((), dtype=torch.long))
         net.register_buffer("neighbours", torch.zeros(views + 1, n, min(self.k, n - 1), dtype=torch.long))
         net.register_buffer("nearness", torch.zeros(n, min(self.k, n - 1)))
@@ -168,8 +170,8 @@ class InfoMGF(Learner):
 
     def _graphs(self, net: Net, graph: GraphView) -> tuple[list[GraphView], GraphView]:
         """The refined graph of each relation, and the fused one."""
-        refined = [self._learned(net, graph, number)[0] for number in range(len(self.relations_))] if self.refine else None
-        return refined or self._relations(graph), self._fused(net, graph)
+        fused = self._fused(net, graph)
+        return [self._learned(net, graph, i)[0] for i in range(len(self.relations_))] if self.refine else self._relations(graph), fused
 
     def _fused(self, net: Net, graph: GraphView) -> GraphView:
         return self._learned(net, graph, -1)[0] if self.refine else mean_relation(graph)
@@ -240,9 +242,12 @@ class InfoMGF(Learner):
         values = Multiplex({name: values.views[name] for name in self.relations_}, values.features)
         if values.features is None:
             values = Multiplex(values.views, sp.csr_matrix(spectral_start(list(values.views.values()), SPECTRAL)))
-        if not reset and values.features.shape[1] != self.inputs_.features:  # type: ignore[union-attr]
-            width = values.features.shape[1]  # type: ignore[union-attr]
-            raise InputError(f"nodes say {width:,} numbers each, this {type(self).__name__} was fitted on {self.inputs_.features:,}")
+        x: sp.csr_matrix = values.features
+        if not reset and x.shape[1] != self.inputs_.features:
+            raise InputError(f"nodes say {x.shape[1]:,} numbers each, this {type(self).__name__} was fitted on {self.inputs_.features:,}")
+        if reset:  # words that are there count 1: rows divided by their sums would hardly move the network in a hundred steps
+            self.scale_ = float(np.square(x.data.astype(np.float64)).mean() ** -0.5) if np.any(x.data) else 1.0
+        values = Multiplex(values.views, x * np.float32(self.scale_ if reset else float(self.net_.scale)))
         return Items("graph", values, items.ids, items.columns, source=items.source)
 
     def description(self) -> dict[str, Any]:
