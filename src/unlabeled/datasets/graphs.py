@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from unlabeled.data.graphs import Graph, Hypergraph, Multiplex
+from unlabeled.data.graphs import Graph, Hypergraph, Multiplex, Triples
 from unlabeled.datasets.named import HOW, VARIABLE
 from unlabeled.errors import InputError
 
@@ -60,6 +60,17 @@ def planetoid(name: str) -> LabelledGraph:
         features = sp.csr_matrix((found["x_data"], found["x_indices"], found["x_indptr"]), shape=tuple(found["x_shape"]))
     graph = Graph.of(found["edge_index"].T, len(y), features=features)
     return LabelledGraph(graph, y, *(found[f"{part}_idx"].astype(np.int64) for part in ("train", "val", "test")))
+
+
+def blogcatalog() -> tuple[Graph, np.ndarray]:
+    """Friendships among 10,312 bloggers, and their interests, bool [n, 39], of which each has one or more (Tang and Liu, 2009).
+
+    InputError: no such file.
+    """
+    found = arrays("graph_blogcatalog/blogcatalog.npz")
+    interests = np.zeros((int(found["num_nodes"]), int(found["group_label"].max()) + 1), bool)
+    interests[found["group_node"], found["group_label"]] = True
+    return Graph.of(found["edges"].T, len(interests)), interests
 
 
 def multiplex(name: str) -> LabelledMultiplex:
@@ -114,6 +125,27 @@ def wordnet(root: str = "entity.n.1") -> tuple[Graph, list[str]]:
     return Graph.of(pairs, len(known), directed=True).subgraph(rows), [known[row] for row in rows]
 
 
+@dataclass(frozen=True, eq=False)
+class KnowledgeGraph:
+    """Facts to learn from; and to choose with and to test on, int64 [n, 3] of the same numbers."""
+
+    train: Triples
+    valid: np.ndarray
+    test: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """int64 [n, 3]: all of them, which a ranking leaves out."""
+        return np.concatenate([self.train.facts.astype(np.int64), self.valid, self.test])
+
+
+def knowledge(name: str) -> KnowledgeGraph:
+    """Facts with their published split: umls, nations, kinship, wn18rr, fb15k237, countries_s1 to _s3. InputError: no such file."""
+    found = arrays(f"kgs/{name}.npz")
+    entities, relations = (found[part].tolist() for part in ("entities", "relations"))
+    return KnowledgeGraph(Triples.of(found["train"], entities, relations), *(found[part].astype(np.int64) for part in ("valid", "test")))
+
+
 def arrays(file: str) -> dict[str, Any]:
     """What an .npz of the folder $UNLABELED_DATA holds. InputError: it isn't there."""
     with np.load(_at(file)) as opened:
@@ -127,4 +159,16 @@ def _at(file: str) -> Path:
     return path
 
 
-__all__ = ["LabelledGraph", "LabelledHypergraph", "LabelledMultiplex", "arrays", "hypergraph", "multiplex", "planetoid", "wordnet"]
+__all__ = [
+    "KnowledgeGraph",
+    "LabelledGraph",
+    "LabelledHypergraph",
+    "LabelledMultiplex",
+    "arrays",
+    "blogcatalog",
+    "hypergraph",
+    "knowledge",
+    "multiplex",
+    "planetoid",
+    "wordnet",
+]
