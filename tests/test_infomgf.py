@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from unlabeled import InputError
 from unlabeled.data.graphs import Graph, Hypergraph, Multiplex
+from unlabeled.encoders.edge_augmenter import EdgeAugmenter
 from unlabeled.learner import Batch
-from unlabeled.methods.graphs.infomgf import Augmenter, InfoMGF
+from unlabeled.methods.graphs.infomgf import InfoMGF
 from unlabeled.parts import graph_learning
 from unlabeled.parts.graph_learning import Attentive, Joined, Pattern, cosines, most_alike
 from unlabeled.parts.losses import unit
@@ -153,7 +154,7 @@ def test_the_terms_are_the_papers_bounds_on_dense_graphs():
 def test_an_edge_is_weighed_as_by_a_layer_that_reads_both_nodes_in_both_orders():
     graph, _ = planted()
     view = GraphView.of(graph).views["likes"]
-    augment = Augmenter(12, 8, 4)
+    augment = EdgeAugmenter(12, 8, 4)
     torch.manual_seed(3)
     joined = augment(view)
     torch.manual_seed(3)
@@ -288,6 +289,14 @@ def test_a_relation_without_edges_says_what_the_features_say():
     assert np.isfinite(InfoMGF(**QUICK).fit(empty).transform(empty)).all()
 
 
+def test_relations_that_are_not_thinned_are_read_as_they_are():
+    graph, _ = planted()
+    model = InfoMGF(**QUICK, drop_edges=0.0).fit(graph)
+    assert np.isfinite(model.loss_curve_).all()
+    batch = Batch(RelationViews(drop_edges=0.0)(GraphView.of(graph), torch.Generator()), torch.arange(60))
+    assert len(batch.views) == 1 and set(model.loss(model.net_, batch)) == {"fused", "shared", "unique"}
+
+
 def test_without_refinement_the_mean_of_the_relations_is_read():
     graph, _ = planted()
     model = InfoMGF(**QUICK, refine=False).fit(graph)
@@ -320,6 +329,7 @@ def test_nodes_without_features_start_where_they_are_in_the_relations():
         ({"unique": -1.0}, "unique"),
         ({"act": "sin"}, "act"),
         ({"refresh": 0}, "refresh"),
+        ({"layers": 0}, "layers"),
         ({"relations": ("hates",)}, "hates"),
         ({"encoder": "unigcnii"}, "encoder"),
         ({"temperature": 0.0}, "temperature"),

@@ -16,7 +16,7 @@ from unlabeled.data import Items
 from unlabeled.data.graphs import Graph, Multiplex
 from unlabeled.encoders import Inputs
 from unlabeled.encoders.dropped_gcn import DroppedGCN
-from unlabeled.encoders.graphs import SparseLinear
+from unlabeled.encoders.edge_augmenter import EdgeAugmenter
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net
 from unlabeled.parts.checks import number, one_of, whole
@@ -76,12 +76,9 @@ class InfoMGF(Learner):
     def build(self, encoder: Any) -> Net:
         if not hasattr(self, "relations_"):  # a saved model says which
             self.relations_, self.act_ = tuple(self.relations), self.act
-        (
-            whole("k", self.k),
-            whole("hops", self.hops, 0),
-            whole("refresh", self.refresh),
-            one_of("augment", self.augment, ("random", "learned")),
-        )
+        for name in ("k", "hops", "layers", "refresh"):
+            whole(name, getattr(self, name), 0 if name == "hops" else 1)
+        one_of("augment", self.augment, ("random", "learned"))
         for name in ("dropout", "drop_edges", "shared", "unique", "hide"):
             number(name, getattr(self, name), 0, 0.99 if name.startswith("drop") else np.inf)
         number("temperature", self.temperature, 0, above=True)
@@ -94,7 +91,7 @@ class InfoMGF(Learner):
             **dict(zip(("of_refined", "of_thinned", "of_fused"), heads, strict=True)),
         )
         if self.augment == "learned":
-            net.augment = Augmenter(d, self.hidden, encoder.width)
+            net.augment = EdgeAugmenter(d, self.hidden, encoder.width)
         net.register_buffer("scale", torch.tensor(getattr(self, "scale_", 1.0), dtype=torch.float64))
         net.register_buffer("step", torch.zeros((), dtype=torch.long))
         net.register_buffer("neighbours", torch.zeros(views + 1, n, min(self.k, n - 1), dtype=torch.long))
@@ -134,7 +131,7 @@ class InfoMGF(Learner):
             if self.augment == "learned":
                 with torch.no_grad():  # what is hidden is no business of this step
                     thinned = [net.augment(view) for view in self._relations(graph)]
-            z_thinned = [unit(net.encode(one))[batch.index] for one in thinned]
+            z_thinned = [unit(net.encode(one))[batch.index] for one in thinned or self._relations(graph)]
             u = [head(z) for head, z in zip(net.of_thinned, z_thinned, strict=True)]
             terms["unique"] = self.unique * mean([tell(a, b) for a, b in zip(s, u, strict=True)])
         return terms
@@ -253,26 +250,6 @@ class InfoMGF(Learner):
     def description(self) -> dict[str, Any]:
         found = super().description()
         return found | {"parameters": found["parameters"] | {"relations": list(self.relations_), "act": self.act_}}
-
-
-class Augmenter(nn.Module):
-    """A relation with weights from 0 to 1, drawn: each edge by the sum of what its nodes say for being kept (Gumbel's sigmoid).
-
-    The authors' network reads both nodes, in both orders, in one linear layer, and takes the mean: that is this sum.
-    """
-
-    def __init__(self, features: int, hidden: int, width: int):
-        super().__init__()
-        self.first, self.score, self.decode = SparseLinear(features, hidden, bias=True), nn.Linear(hidden, 1), nn.Linear(width, features)
-
-    def forward(self, view: GraphView) -> Joined:
-        pattern = view.__dict__.get("_pattern")
-        if pattern is None:
-            low, high = view.pairs
-            pattern = view.__dict__["_pattern"] = Pattern.of_pairs(low[low < high], high[low < high], len(view))
-        score = self.score(self.first(view.x).relu())[:, 0]
-        noise = torch.rand(len(pattern.rows), device=score.device).clamp(1e-4, 1 - 1e-4).logit()
-        return Joined.of_weights(view.x, pattern, (score[pattern.rows] + score[pattern.columns] + noise).sigmoid())
 
 
 def mean(terms: list[Tensor]) -> Tensor:
