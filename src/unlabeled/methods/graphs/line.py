@@ -31,7 +31,7 @@ class LINE(NodeModel):
 
     dim: int = 128  # of each order
     order: str = "both"  # first, second
-    samples: int | str = "auto"  # edges drawn for each order; auto: 100 for each there is, at least 20 million
+    samples: int | str = "auto"  # edges drawn for each order; auto: 100 for each there is, at least 10 million
     negatives: int = 5
     reconstruct: int = 0  # nodes of lower degree are joined with neighbours' neighbours, the nearest first, until they have so many
     lr: float = 0.025  # falls linearly
@@ -45,7 +45,7 @@ class LINE(NodeModel):
     def _learn(self, graph: Graph) -> np.ndarray:
         alone = graph.involved() == 0
         graph = with_second_neighbours(graph, whole("reconstruct", self.reconstruct, 0))
-        samples = max(20_000_000, 100 * graph.n_edges) if self.samples == "auto" else whole("samples", self.samples)
+        samples = max(10_000_000, 100 * graph.n_edges) if self.samples == "auto" else whole("samples", self.samples)
         found, self.loss_curve_ = [], []
         for order in ("first", "second") if self.order == "both" else (self.order,):
             engine = EdgeSampling(
