@@ -43,8 +43,8 @@ def run(lab: Lab) -> Arms:
     found = planetoid(lab.set)
     graph = found.graph
     splits = [random_split(found.y, 1000 * lab.seed + number) for number in range(SPLITS)]
-    base: dict[str, Any] = SETTINGS[lab.set] | {"seed": lab.seed, "lr": 1e-3, "batch_size": lab.setting(512, 2048)}
-    base |= {"epochs": lab.setting(20, 200)}
+    base: dict[str, Any] = SETTINGS[lab.set] | {"seed": lab.seed, "lr": lab.setting(2e-3, 1e-3), "batch_size": lab.setting(512, 2048)}
+    base |= {"epochs": lab.setting(16, 200)}
     vectors: dict[str, Any] = {
         "GRACE": GRACE(**base).fit(graph).transform(graph),
         "untrained": GRACE(**base).untrained(graph).transform(graph),

@@ -55,7 +55,8 @@ def reciprocal_rank(scores: np.ndarray, queries: list[tuple[np.ndarray, int]]) -
 def run(lab: Lab) -> Arms:
     found = hypergraph(lab.set)
     graph, y = found.graph, found.y
-    base: dict[str, Any] = {"seed": lab.seed, "epochs": lab.setting(100, 500), "batch_size": lab.setting(1024, 4096), "drop_edges": DROPPED}
+    base: dict[str, Any] = {"seed": lab.seed, "epochs": lab.setting(20, 500), "batch_size": lab.setting(512, 4096)}
+    base |= {"lr": lab.setting(2e-3, 1e-3), "drop_edges": DROPPED}
     unchanged = HypeBoy(**base)
     arms: dict[str, tuple[Any, Hypergraph]] = {
         "HypeBoy": (unchanged, graph),
@@ -67,7 +68,9 @@ def run(lab: Lab) -> Arms:
     vectors: dict[str, Any] = {name: model.fit(seen).transform(seen) for name, (model, seen) in arms.items()}
     vectors["untrained"] = HypeBoy(**base).untrained(graph).transform(graph)
     cliques = graph.cliques()
-    vectors["GRACE"] = GRACE(seed=lab.seed, epochs=lab.setting(20, 200), batch_size=lab.setting(512, 2048)).fit(cliques).transform(cliques)
+    vectors["GRACE"] = (
+        GRACE(seed=lab.seed, epochs=lab.setting(16, 200), batch_size=lab.setting(512, 2048), lr=2e-3).fit(cliques).transform(cliques)
+    )
     vectors |= {"words": graph.features, "words of groups": averaged(graph)}
     few = [split_by_class(y, 1000 * lab.seed + number, 0.01) for number in range(SPLITS)]
     more = [split_by_class(y, 1000 * lab.seed + number, 20) for number in range(SPLITS // 2)]
