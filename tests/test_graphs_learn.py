@@ -275,3 +275,25 @@ def test_a_graph_without_a_method_that_keeps_things_as_they_are(tmp_path):
     with pytest.raises(InputError, match="nodes have none"):
         ul.learn(Items("graph", communities()[0]), method="none", out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_a_run_of_facts_foretells_facts_tells_rules_and_is_judged_by_hidden_ones(tmp_path, capsys):
+    names = [f"p{i}" for i in range(60)]
+    parent = [(names[i], "child of", names[(i - 1) // 2]) for i in range(1, 60)]
+    up = {child: above for child, _, above in parent}
+    grand = [(child, "grandchild of", up[up[child]]) for child in up if up[child] in up]
+    (tmp_path / "facts.tsv").write_text("".join("\t".join(fact) + "\n" for fact in parent + grand[:-3]))
+    run = ul.learn(tmp_path / "facts.tsv", kind="triples", epochs=20, settings={"dim": 32}, out=tmp_path / "run")
+    assert run.kind == "triples" and len(run) == 60 and "DistMult" in run.config["class"]
+    answers = run.predict_links("p59", k=3, relation="grandchild of")
+    assert all(one.source == "p59" and one.relation == "grandchild of" for one in answers) and len(answers) == 3
+    asked = run.predict_links("p0", k=3, relation="child of", of="head")
+    assert all(one.target == "p0" and one.source not in ("p1", "p2") for one in asked)
+    said = set(parent) | set(grand[:-3])
+    assert not {(one.source, one.relation, one.target) for one in run.predict_links(k=10)} & said
+    assert any(rule.body == ("child of", "child of") and rule.confidence > 0.9 for rule in run.rules("grandchild of"))
+    with pytest.raises(InputError, match="a relation is asked for"):
+        run.predict_links("p3")
+    arms = {arm["name"]: arm for arm in run.report()["quality"]["arms"]}
+    assert set(arms) == {"learned", "frequency"} and 0 < arms["frequency"]["facts_found"]["mean"] < 1
+    assert main(["rules", str(run.path), "--top", "1"]) == 0 and "=>" in capsys.readouterr().out

@@ -25,8 +25,8 @@ class Link(NamedTuple):
 def predict_links(run: Any, node: str | None = None, k: int = 10, *, relation: str | None = None, of: str = "tail") -> list[Link]:
     """The k likeliest edges that aren't in the graph, of one node or of all; nodes without any edge are left out when all are asked for.
 
-    Of a knowledge graph: node and relation are asked for, `of` says what is sought, the tail or the head. InputError: a node or relation
-    that isn't there, vectors that were imported, facts without a relation.
+    Of a knowledge graph: the likeliest facts, of one relation or of all; with a node its relation is asked for, and `of` says what is
+    sought, the tail or the head. InputError: a node or relation that isn't there, vectors that were imported.
     """
     if k < 1:
         raise InputError(f"k must be at least 1, got {k}")
@@ -34,9 +34,11 @@ def predict_links(run: Any, node: str | None = None, k: int = 10, *, relation: s
     if items is None:
         raise InputError(f"{run.path} keeps no graph: links are foretold in a run of kind graph or triples")
     if items.kind == "triples":
-        if node is None or relation is None:
+        if node is None:
+            return [Link(one.head, one.tail, one.score, one.relation) for one in run.model.predict_links(k, relation and [relation])]
+        if relation is None:
             said = ", ".join(map(str, items.values.relations[:5]))
-            raise InputError(f"of facts one entity and one relation are asked for (--relation): there are {said} and so on")
+            raise InputError(f"of an entity's facts a relation is asked for (--relation): there are {said} and so on")
         run.row_of(node)
         asked = {"head": node} if of == "tail" else {"tail": node}
         answers = run.model.predict(**asked, relation=relation, k=k)

@@ -22,6 +22,12 @@ MEASURES = {
         "other than two nodes that share none. Higher is better: 1 is perfect, guessing gives 0.5.",
         ranked=True,
     ),
+    "facts_found": Measure(
+        "Hidden facts are found",
+        "A tenth of the facts is hidden and the model learns anew from the rest: the mean of 1 / rank of the right answer among all "
+        "entities. Higher is better: 1 is always first.",
+        ranked=True,
+    ),
     "half_retrieval": Measure(
         "Parts find each other",
         "Two parts of each item (halves of a text, two crops of a picture) are embedded apart: "
@@ -63,6 +69,7 @@ LABELS = {
     "as it is": "the vectors of this run, nothing trained",
     "tf-idf + svd": "counts of words, rare ones weighted up, through a linear projection",
     "adjacency svd": "who is joined with whom, through a linear projection",
+    "frequency": "how often an entity is an answer to that relation",
     "features": "what the nodes say of themselves, without the edges",
     "raw": "the items as they are, mean taken off",
     "pca": "the items through a linear projection",
