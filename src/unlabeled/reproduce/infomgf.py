@@ -83,8 +83,8 @@ def scored(Z: np.ndarray, y: np.ndarray, seed: int) -> dict[str, float]:
     return {name: float(np.mean([one[name] for one in found])) for name in ("nmi", "ari")}
 
 
-def probed(Z: np.ndarray, y: np.ndarray, seed: int, draws: int = 10) -> float:
-    """Accuracy on the other nodes of a logistic regression from 20 labels a class, mean of 10 draws."""
+def probed(Z: np.ndarray, y: np.ndarray, seed: int, draws: int = 5) -> float:
+    """Accuracy on the other nodes of a logistic regression from 20 labels a class, mean of 5 draws."""
     found, rng = [], np.random.default_rng(seed)
     for _ in range(draws):
         train = np.concatenate([rng.choice(np.flatnonzero(y == one), A_CLASS, replace=False) for one in np.unique(y)])
@@ -112,14 +112,16 @@ def run(lab: Lab) -> Arms:
     tell("raw words", scored(raw, y, seed) | {"probe": probed(raw, y, seed)})
     spread, over = (smoothed(list(one.views.values()), graph.features) for one in (graph, rough))
     before, after = scored(spread, y, seed), scored(over, y, seed)
-    tell("mean of the relations", before | {"probe": probed(spread, y, seed), "noisy": after["nmi"], "lost": before["nmi"] - after["nmi"]})
+    labelled = probed(spread, y, seed)  # of the words smoothed over the graph, as `graph` is
+    lost = {"noisy": after["nmi"], "lost": before["nmi"] - after["nmi"]}
+    tell("mean of the relations", before | {"probe": labelled, "graph": labelled} | lost)
     for name, changed in ARMS.items():
         model = InfoMGF(**common | changed).fit(graph)
         Z = model.transform(graph)
         tell(name, scored(Z, y, seed) | {"probe": probed(Z, y, seed)})
         if model.refine:
             tell(name, {"graph": probed(smoothed([model.graph_], graph.features), y, seed)})
-        if name != "without refinement":
+        if name in ("InfoMGF", "without what is unique"):
             Z = InfoMGF(**common | changed).fit_transform(split)
             tell(name, {"apart": scored(Z, y, seed)["nmi"], "apart_probe": probed(Z, y, seed)})
     Z = InfoMGF(**common).fit_transform(rough)
@@ -128,14 +130,14 @@ def run(lab: Lab) -> Arms:
     return table
 
 
-EPOCHS = 16
+EPOCHS = 24  # two steps each
 
 REPRODUCTION = Reproduction(
     system="infomgf",
     sets=("acm",),
     run=run,
     load=nodes_of,
-    n=(1500, 1000),
+    n=(1000, 1000),
     claims=(
         Claim("areas are clustered better than by the words alone", ours="InfoMGF", than="raw words", metric="nmi", margin=0.02),
         Claim(
@@ -143,6 +145,13 @@ REPRODUCTION = Reproduction(
             ours="InfoMGF",
             than="mean of the relations",
             metric="nmi",
+            margin=0.01,
+        ),
+        Claim(
+            "words smoothed over the fused graph are classified better from 20 labels a class than over the mean of the relations",
+            ours="InfoMGF",
+            than="mean of the relations",
+            metric="graph",
             margin=0.01,
         ),
         Claim(
