@@ -297,3 +297,21 @@ def test_a_run_of_facts_foretells_facts_tells_rules_and_is_judged_by_hidden_ones
     arms = {arm["name"]: arm for arm in run.report()["quality"]["arms"]}
     assert set(arms) == {"learned", "frequency"} and 0 < arms["frequency"]["facts_found"]["mean"] < 1
     assert main(["rules", str(run.path), "--top", "1"]) == 0 and "=>" in capsys.readouterr().out
+
+
+def test_features_are_averaged_over_neighbours_as_dense_matrices_say(tmp_path):
+    graph, _ = communities()
+    A = graph.adjacency().toarray() + np.eye(60)
+    S = np.diag(A.sum(axis=1) ** -0.5) @ A @ np.diag(A.sum(axis=1) ** -0.5)
+    expected = S @ S @ graph.features.toarray()
+    np.testing.assert_allclose(ul.SGC(hops=2, dim=None).fit(graph).transform(graph), expected, atol=1e-5)
+    model = ul.SGC(hops=2, dim=4).fit(graph)
+    Z = model.transform(graph)
+    U, s, Vt = np.linalg.svd(expected, full_matrices=False)
+    np.testing.assert_allclose(Z @ Z.T, (U[:, :4] * s[:4] ** 2) @ U[:, :4].T, atol=1e-3)
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(ul.load_model(tmp_path / "m").transform(graph), Z)
+    with pytest.raises(InputError, match="no features"):
+        ul.SGC().fit(graph.with_features(None))
+    with pytest.raises(InputError, match="6 were fitted"):
+        model.transform(graph.with_features(np.ones((60, 3))))

@@ -68,6 +68,8 @@ NAMED = {
     "distmult": "unlabeled.methods.knowledge.distmult.DistMult",
     "ultra": "unlabeled.methods.knowledge.ultra.Ultra",
     "otter": "unlabeled.methods.knowledge.otter.Otter",
+    "transe": "unlabeled.methods.knowledge.transe.TransE",
+    "sgc": "unlabeled.methods.graphs.sgc.SGC",
     "adjacency-svd": "unlabeled.methods.graphs.adjacency_svd.AdjacencySVD",
     "sentiment-neuron": "unlabeled.methods.sentences.sentiment_neuron.ByteLM",
 }
