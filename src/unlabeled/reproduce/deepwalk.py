@@ -95,7 +95,6 @@ def run(lab: Lab) -> Arms:
         "shuffled walks": lambda: learn_walks(engine, shuffled, len(graph)).words,
         "edges only, as many pairs": lambda: DeepWalk(**edges).fit(graph).vectors_,
         "spectral": lambda: spectral(graph, model.dim),
-        "SVD": lambda: svd(graph, model.dim),
     }
     if lab.set != "blogcatalog":  # it takes twice as long: seen on the smaller graph alone
         arms["with a tree"] = lambda: DeepWalk(**settings, loss="hs").fit(graph).vectors_
