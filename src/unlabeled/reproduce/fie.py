@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from unlabeled.datasets.graphs import LabelledGraph, planetoid
-from unlabeled.methods.graphs.fie import FIE, _read
+from unlabeled.methods.graphs.fie import FIE, neighbourhoods
 from unlabeled.parts.nystrom import Anchors
 from unlabeled.parts.scale import unit
 from unlabeled.reproduce.harness import Arms, Claim, Lab, Reproduction
@@ -60,7 +60,7 @@ class NoKernel(RandomAnchors):
 
 def averages(found: LabelledGraph, layers: int) -> sp.csr_matrix:
     """The words of a paper, and their mean over its neighbours once, twice, ..., side by side, as FIE's layers are (SGC's features)."""
-    around, x = _read(found.graph)
+    around, x = neighbourhoods(found.graph)
     mean, said = sp.diags(1 / np.asarray(around.sum(axis=1)).ravel()) @ around, [x]
     for _ in range(layers):
         said.append(mean @ said[-1])

@@ -52,7 +52,7 @@ class FIE(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """Learn means and anchors from a graph, layer by layer; `y` is never looked at."""
         whole("layers", self.layers), whole("dim", self.dim), whole("mixtures", self.mixtures)
         number("sigma", self.sigma, 0, above=True), number("eps", self.eps, 0, above=True)
-        around, x = _read(X)
+        around, x = neighbourhoods(X)
         rng, n = np.random.default_rng(self.seed), x.shape[0]
         if n == 0:
             raise InputError("a graph without nodes: there is nothing to learn from")
@@ -72,7 +72,7 @@ class FIE(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def transform(self, X: Any, out: np.ndarray | None = None, progress: Any = None) -> np.ndarray:
         """Of the nodes of a graph, this one or another. out: an array to write to. progress: called with (layers done, layers)."""
         check_is_fitted(self, "inputs_")
-        around, x = _read(X)
+        around, x = neighbourhoods(X)
         if x.shape[1] != self.inputs_.features:
             raise InputError(f"nodes say {x.shape[1]:,} numbers each, those that were learned from said {self.inputs_.features:,}")
         said = [self._kernel(0).see(x)]
@@ -131,7 +131,7 @@ class FIE(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return tags
 
 
-def _read(X: Any) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+def neighbourhoods(X: Any) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Whose neighbours are who, each node its own among them, float32 [n, n]; and what the nodes say, rows of length 1."""
     graph = as_graph_items(X).values
     if not isinstance(graph, Graph):
@@ -158,4 +158,4 @@ def _drawn(n: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return np.arange(n) if n <= room else np.sort(rng.choice(n, room, replace=False))
 
 
-__all__ = ["FIE"]
+__all__ = ["FIE", "neighbourhoods"]
