@@ -100,7 +100,7 @@ def _judged(train: np.ndarray, every: np.ndarray, n: int, rules: list[tuple[int,
 # Chosen on the validation facts with seed 100.
 ARMS: dict[str, dict[str, Any]] = {
     "DistMult": {"loss": "softmax", "epochs": 30},
-    "TransE": {"loss": "softmax", "epochs": 30, "scorer": "transe"},
+    "TransE": {"loss": "softmax", "epochs": 30, "scorer": "transe", "n3": 0},
     "ComplEx": {"loss": "softmax", "epochs": 30, "scorer": "complex"},
     "DistMult, margin loss": {"loss": "margin", "epochs": 100},
     "TransE, margin loss": {"loss": "margin", "epochs": 100, "scorer": "transe"},

@@ -66,7 +66,7 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
 
     def fit(self, X: Any, y: Any = None, **given: Any) -> Self:
         """Learn from facts; `y` is never looked at. InputError: no facts."""
-        triples = self._taken(X)
+        triples = triples_of(X)
         self.entities_, self.relations_ = [str(name) for name in triples.entities], [str(name) for name in triples.relations]
         self.facts_ = np.ascontiguousarray(triples.facts, dtype=np.int32)
         self._learn(triples, **given)
@@ -92,16 +92,6 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def _alike(self, made: np.ndarray, relation: np.ndarray) -> np.ndarray:
         """float [m]: how near what bodies make, [m, ...], is to a relation's vector: the cosine, which no scale changes."""
         return unit(made) @ unit(relation[None])[0]
-
-    @staticmethod
-    def _taken(X: Any) -> Triples:
-        wanted = "wanted facts, names [m, 3] (head, relation, tail)"
-        if isinstance(X, np.ndarray | list | tuple) and np.shape(X)[1:] != (3,):
-            raise InputError(f"data of the shape {list(np.shape(X))}: {wanted}")
-        values = as_graph_items(X, "triples").values
-        if not isinstance(values, Triples):
-            raise InputError(f"this is a {type(values).__name__}: {wanted}")
-        return values
 
     # Scores -------------------------------------------------------------------------------------------------------
     def scores(self, facts: np.ndarray, heads: bool = False) -> np.ndarray:
@@ -139,7 +129,7 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             return rows.astype(np.int64)
         entities, relations = ({name: row for row, name in enumerate(names)} for names in (self.entities_, self.relations_))
         found = [
-            (self._place(entities, str(h), "entity"), self._place(relations, str(r), "relation"), self._place(entities, str(t), "entity"))
+            (place_of(entities, str(h), "entity"), place_of(relations, str(r), "relation"), place_of(entities, str(t), "entity"))
             for h, r, t in rows
         ]
         return np.array(found, np.int64).reshape(-1, 3)
@@ -154,7 +144,7 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         if relation is None or (head is None) == (tail is None):
             raise InputError("wanted a relation and either a head or a tail, whichever the answer is not")
         side, asked = (True, tail) if head is None else (False, head)
-        entity, r = self._number("entity", self.entities_, asked), self._number("relation", self.relations_, relation)
+        entity, r = number_of("entity", self.entities_, asked), number_of("relation", self.relations_, relation)
         fact = np.array([[entity, r, entity]])
         scores = np.array(self.scores(fact, side)[0], dtype=np.float64)
         here = (self.facts_[:, 1] == r) & (self.facts_[:, 2 if side else 0] == entity)
@@ -170,7 +160,7 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         """
         check_is_fitted(self, "vectors_")
         k, n = whole("k", k), len(self.entities_)
-        chosen = range(len(self.relations_)) if relations is None else [self._number("relation", self.relations_, one) for one in relations]
+        chosen = range(len(self.relations_)) if relations is None else [number_of("relation", self.relations_, one) for one in relations]
         best = np.zeros((0, 3), np.int64), np.zeros(0)
         for r in chosen:
             here = self.facts_[self.facts_[:, 1] == r].astype(np.int64)
@@ -182,8 +172,8 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             for start in range(0, len(heads), step):
                 part = heads[start : start + step]
                 table = np.array(self._against(self._query(self.vectors_[part], np.full(len(part), r), False), self.vectors_[tails]))
-                for row, head in enumerate(part):
-                    table[row, answers[known[head] : known[head + 1]]] = -np.inf
+                for place, head in enumerate(part.tolist()):
+                    table[place, answers[known[head] : known[head + 1]]] = -np.inf
                 top = np.argpartition(table.ravel(), -min(k, table.size))[-min(k, table.size) :] if table.size else np.zeros(0, np.int64)
                 row, column = np.divmod(top, max(len(tails), 1))
                 found = np.stack([part[row], np.full(len(row), r), tails[column]], axis=1)
@@ -199,7 +189,7 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
     def most_similar(self, entity: Any, k: int = 10) -> list[tuple[str, float]]:
         """The k entities nearest to one, by cosine, itself left out."""
         check_is_fitted(self, "vectors_")
-        row = self._number("entity", self.entities_, entity)
+        row = number_of("entity", self.entities_, entity)
         units = unit(self.vectors_)
         cosine = units @ units[row]
         cosine[row] = -np.inf
@@ -228,7 +218,7 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         number("overlap", overlap, 0, 1)
         if not lengths or set(lengths) - {1, 2}:
             raise InputError(f"lengths={lengths!r}: wanted 1, 2 or both")
-        targets = range(len(self.relations_)) if relation is None else [self._number("relation", self.relations_, relation)]
+        targets = range(len(self.relations_)) if relation is None else [number_of("relation", self.relations_, relation)]
         found: list[tuple[float, int, Body]] = []
         vectors = self.relation_vectors_
         for r, body in bodies(self.facts_, len(self.entities_), len(self.relations_), list(targets), lengths, overlap):
@@ -252,7 +242,7 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         length of the known vectors; without any such fact, zeros.
         """
         check_is_fitted(self, "vectors_")
-        triples = self._taken(X)
+        triples = triples_of(X)
         place = {name: row for row, name in enumerate(self.entities_)}
         kind = {name: row for row, name in enumerate(self.relations_)}
         rows = np.array([place.get(str(name), -1) for name in triples.entities], dtype=np.int64)
@@ -274,19 +264,6 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
             progress(len(found), len(found))
         return found
 
-    def _number(self, what: str, names: list[str], asked: Any) -> int:
-        if isinstance(asked, str):
-            return self._place({name: row for row, name in enumerate(names)}, asked, what)
-        if not 0 <= int(asked) < len(names):
-            raise InputError(f"{what} {asked} of {len(names):,}: there is none")
-        return int(asked)
-
-    @staticmethod
-    def _place(places: dict[str, int], name: str, what: str) -> int:
-        if name not in places:
-            raise InputError(f"no {what} is called {name!r}: there are {len(places):,}, {next(iter(places))!r} for one")
-        return places[name]
-
     @property
     def _n_features_out(self) -> int:
         return self.vectors_.shape[1]
@@ -297,4 +274,30 @@ class EntityModel(ArrayModel, ClassNamePrefixFeaturesOutMixin, TransformerMixin,
         return tags
 
 
-__all__ = ["EntityModel", "Fact", "Rule"]
+def triples_of(X: Any) -> Triples:
+    """Facts: Triples, Items of kind "triples", or names or numbers [m, 3]. InputError: anything else."""
+    wanted = "wanted facts, names [m, 3] (head, relation, tail)"
+    if isinstance(X, np.ndarray | list | tuple) and np.shape(X)[1:] != (3,):
+        raise InputError(f"data of the shape {list(np.shape(X))}: {wanted}")
+    values = as_graph_items(X, "triples").values
+    if not isinstance(values, Triples):
+        raise InputError(f"this is a {type(values).__name__}: {wanted}")
+    return values
+
+
+def number_of(what: str, names: Sequence[str], asked: Any) -> int:
+    """The number of an entity or relation (`what`), by its name or its number. InputError: there is none."""
+    if isinstance(asked, str):
+        return place_of({name: row for row, name in enumerate(names)}, asked, what)
+    if not 0 <= int(asked) < len(names):
+        raise InputError(f"{what} {asked} of {len(names):,}: there is none")
+    return int(asked)
+
+
+def place_of(places: dict[str, int], name: str, what: str) -> int:
+    if name not in places:
+        raise InputError(f"no {what} is called {name!r}: there are {len(places):,}, {next(iter(places))!r} for one")
+    return places[name]
+
+
+__all__ = ["EntityModel", "Fact", "Rule", "number_of", "triples_of"]
