@@ -8,11 +8,11 @@ import torch
 import unlabeled as ul
 from unlabeled import InputError
 from unlabeled.data.graphs import Graph, Hypergraph
+from unlabeled.encoders.sparse_cosine import decoded_cosine
 from unlabeled.evaluate.probes import knn_accuracy
 from unlabeled.learner import Batch
 from unlabeled.methods.graphs.hypeboy import HypeBoy
 from unlabeled.parts.losses import unit
-from unlabeled.parts.sparse_cosine import decoded_cosine
 from unlabeled.views.graphs import GraphView
 
 BRIEF = {"dim": 8, "epochs": 4, "reconstruct": 0.5}

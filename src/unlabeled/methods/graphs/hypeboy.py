@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from unlabeled.encoders import Inputs
 from unlabeled.encoders.graphs import UniGCNII, hyper_spread, product
+from unlabeled.encoders.sparse_cosine import decoded_cosine
 from unlabeled.errors import InputError
 from unlabeled.learner import Batch, Learner, Net
 from unlabeled.parts.checks import number, whole
 from unlabeled.parts.graph_contrast import find_among
 from unlabeled.parts.heads import mlp
 from unlabeled.parts.losses import unit
-from unlabeled.parts.sparse_cosine import decoded_cosine
 from unlabeled.views.graphs import GraphView, GraphViews
 
 
