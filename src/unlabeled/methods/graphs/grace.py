@@ -32,7 +32,7 @@ class GRACE(Learner):
     temperature: float = 0.4
     intra: bool = True  # a node's negatives are those of its own view, too
     act: str = "relu"
-    epochs: int | None = 200
+    examples: int = 400_000  # about the paper's 200 steps on Cora, in halves; larger graphs get about as many steps, not epochs
     batch_size: int = 1024  # nodes that are told apart in a step; the network sees the whole graph
     precision: str = "32-true"  # bfloat16 gains nothing: half of the time goes into sparse products, which are there in float32 alone
     lr: float = 1e-3

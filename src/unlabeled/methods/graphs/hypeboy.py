@@ -39,7 +39,7 @@ class HypeBoy(Learner):
     mask_features: float = 0.5  # when filling: share of the features that are 0, entry by entry,
     drop_edges: float = 0.9  # and of the groups that the network doesn't see
     heads: bool = True  # nodes and sets are compared behind heads of their own, which are left off afterwards
-    epochs: int | None = 500
+    examples: int = 500_000  # on Cora about the paper's 500 steps, of fewer nodes each
     batch_size: int = 1024  # nodes that are missing in a step, each from all its groups; the network sees the whole graph
     lr: float = 1e-3
     weight_decay: float = 1e-6

@@ -35,7 +35,7 @@ class VGAE(Learner):
     variational: bool = True
     dense: int = 5000  # graphs of at most so many nodes are decoded whole, larger ones by the edges of a batch's nodes
     negatives: int = 3  # then: pairs drawn for each edge
-    epochs: int | None = 200
+    examples: int = 1_000_000  # 200 epochs, the paper's, of up to 5,000 nodes; larger graphs get about as many steps, not epochs
     batch_size: int = 5000
     lr: float = 0.01
     weight_decay: float = 0.0
