@@ -21,8 +21,8 @@ class GRACE(Learner):
 
     Zhu et al., 2020, "Deep Graph Contrastive Representation Learning", arXiv:2006.04131. fit takes a graph with or without features (a
     hypergraph, too, with encoder="unigcnii"); transform gives float32 [nodes, dim] of that graph or of another with the same features. The
-    defaults are the paper's for Cora; its own for CiteSeer: drop_edges=(0.2, 0.0), mask_features=(0.3, 0.2), temperature=0.9, lr=1e-3,
-    dim=256, act="prelu".
+    defaults are the paper's for Cora, but for steps of a batch of nodes and twice the rate; its own for CiteSeer: drop_edges=(0.2, 0.0),
+    mask_features=(0.3, 0.2), temperature=0.9, dim=256, act="prelu".
     """
 
     dim: int = 128  # width of the vectors; the layer before it is twice as wide
