@@ -59,9 +59,8 @@ class Otter(BaseEstimator):
     Lam, Sbodio, Martinez Galindo and others, 2023, "Otter-Knowledge: benchmarks of multimodal knowledge graph representation learning
     from different sources for drug discovery", arXiv:2306.12802. What an entity carries is a node of its own: its vector, projected by
     its modality, reaches the entity over an edge; entities themselves start from zeros, so nothing is learned of one by heart. Two
-    R-GCN layers or more; a score tells facts from corrupted ones by BCE. In each step a part of the entities (`alone`) has no
-    neighbours but what it carries, as a new one will (drawn anew; ours, the paper doesn't say). All facts are one batch of the
-    graph, `sampled` of them are scored a step.
+    R-GCN layers or more; a score tells facts from corrupted ones by BCE. In each step a part of the entities (`alone`, drawn anew;
+    ours, the paper doesn't say) has no neighbours but what it carries, as a new one will; scored are `sampled` of their facts.
 
     fit takes a `MultimodalKG`; encode({modality: vectors [n, d]}) gives float32 [n, dim] of new entities, rows of NaN for what one
     doesn't carry; transform(kg) those of a graph's entities with their facts. Learned: `entities_`, `vectors_` (of the fitted graph's).
@@ -91,13 +90,17 @@ class Otter(BaseEstimator):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self._build()
+            for (_, vectors), project in zip(carried.values(), net.project, strict=True):
+                project.level(torch.from_numpy(vectors))
             optimizer = torch.optim.Adam(net.parameters(), lr=self.lr)
             falling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
             self.loss_curve_: list[float] = []
             for _ in range(self.steps):
-                lonely = rng.random(len(self.entities_)) < self.alone
-                z = self._propagate(net, facts[~lonely[facts[:, [0, 2]]].any(axis=1)], carried, len(self.entities_))
-                true = facts[rng.choice(len(facts), min(self.sampled, len(facts)), replace=False)]
+                lonely = rng.permutation(len(self.entities_)) < max(1, self.alone * len(self.entities_))
+                asked = lonely[facts[:, [0, 2]]].any(axis=1)  # what is heard isn't asked: it would be told by itself
+                asked = asked if asked.any() else ~asked
+                z = self._propagate(net, facts[~asked], carried, len(self.entities_))
+                true = facts[rng.choice(np.flatnonzero(asked), min(self.sampled, int(asked.sum())), replace=False)]
                 shown = np.concatenate([true, corrupt(np.repeat(true, self.negatives, axis=0), rng)])
                 logits = self._score(net, z, torch.from_numpy(shown))
                 right = torch.arange(len(shown)) < len(true)
@@ -147,7 +150,7 @@ class Otter(BaseEstimator):
     def _build(self) -> Net:
         sizes = [self.hidden] * self.layers + [self.dim]
         edges = 2 * len(self.relations_) + len(self.widths_)  # both directions of each relation, and what is carried
-        project = nn.ModuleList(nn.Linear(width, self.hidden) for width in self.widths_.values())
+        project = nn.ModuleList(_Projection(width, self.hidden) for width in self.widths_.values())
         layers = nn.ModuleList(RGCNLayer(a, b, edges, self.bases) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
         relations = nn.Embedding(len(self.relations_), self.dim)
         nn.init.normal_(relations.weight, 0 if self.score == "transe" else 1, 0.1)
@@ -162,7 +165,7 @@ class Otter(BaseEstimator):
             rows, vectors = carried.get(name, (np.zeros(0, np.int64), np.zeros((0, self.widths_[name]), np.float32)))
             source = total + np.arange(len(rows))
             edges.append(np.stack([source, np.full(len(rows), 2 * relations + kind), rows], axis=1))
-            h.append(torch.relu(project(torch.from_numpy(vectors))))
+            h.append(project(torch.from_numpy(vectors)))
             total += len(rows)
         matrix = relation_matrix(np.concatenate(edges), total, 2 * relations + len(self.widths_))
         z = torch.cat(h)
@@ -226,6 +229,23 @@ class Otter(BaseEstimator):
     def description(self) -> dict[str, Any]:
         """Class, parameters and inputs: what config.json says of the model."""
         return described(self) | {"encoder": None, "loss_curve": self.loss_curve_}
+
+
+class _Projection(nn.Module):
+    """A modality's vectors, brought to mean 0 and mean square 1 as they were in the fit, in the size that all share."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.linear = nn.Linear(width, hidden)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(()))
+
+    def level(self, vectors: Tensor) -> None:
+        self.mean.copy_(vectors.mean(dim=0))
+        self.scale.copy_((vectors - self.mean).square().mean().sqrt().clamp(min=1e-6))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return torch.relu(self.linear((vectors - self.mean) / self.scale))
 
 
 class _Corruption:
