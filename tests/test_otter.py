@@ -7,10 +7,11 @@ from sklearn.base import clone
 
 from unlabeled import InputError
 from unlabeled.data.graphs import Triples
-from unlabeled.methods.knowledge.otter import SCORES, MultimodalKG, Otter, _Corruption
+from unlabeled.encoders.rgcn import RGCNLayer, relation_matrix
+from unlabeled.methods.knowledge.otter import SCORES, MultimodalKG, Otter
 from unlabeled.parts.affinity import AffinityRegressor, affinity_scores, concordance
+from unlabeled.parts.corrupted_facts import Corruption
 from unlabeled.parts.molecules import composition, gram_bits, gram_counts, tanimoto
-from unlabeled.parts.rgcn import RGCNLayer, relation_matrix
 from unlabeled.saving import load_model
 
 IMATINIB = "CC1=C(C=C(C=C1)NC(=O)C2=CC=C(C=C2)CN3CCN(CC3)C)NC4=NC=CC(=N4)C5=CN=CC=C5"
@@ -131,7 +132,7 @@ def test_corrupted_facts_keep_their_relation_and_one_end_are_no_facts_and_are_of
     rng = np.random.default_rng(0)
     facts = world().triples.facts.astype(np.int64)
     n, relations = 42, 2
-    corrupt, known = _Corruption(facts, n, relations), set(map(tuple, facts.tolist()))
+    corrupt, known = Corruption(facts, n, relations), set(map(tuple, facts.tolist()))
     for fact in facts[:40]:
         wrong = corrupt(np.repeat(fact[None], 30, axis=0), rng)
         assert len(wrong) > 20 and (wrong[:, 1] == fact[1]).all() and ((wrong == fact).sum(axis=1) == 2).all()
@@ -140,7 +141,7 @@ def test_corrupted_facts_keep_their_relation_and_one_end_are_no_facts_and_are_of
     assert not any(tuple(one) in known for one in wrong.tolist())
     assert set(wrong[:, 0]) <= set(facts[:, 0]) and set(wrong[:, 2]) <= set(facts[:, 2])
     alone = np.array([[0, 0, 1]])
-    assert _Corruption(alone, 2, 1)(alone, rng).shape == (0, 3)  # nothing else has the relation
+    assert Corruption(alone, 2, 1)(alone, rng).shape == (0, 3)  # nothing else has the relation
 
 
 def test_a_molecule_has_one_composition_however_it_is_written():

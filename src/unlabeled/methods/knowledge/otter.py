@@ -14,42 +14,16 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from unlabeled.data.graphs import Triples
+from unlabeled.data.multimodal import MultimodalKG
 from unlabeled.encoders import Inputs
+from unlabeled.encoders.rgcn import RGCNLayer, relation_matrix
 from unlabeled.errors import InputError
 from unlabeled.learner import Net
 from unlabeled.parts.checks import number, one_of, whole
-from unlabeled.parts.rgcn import RGCNLayer, relation_matrix
+from unlabeled.parts.corrupted_facts import Corruption
 from unlabeled.saving import described, read_config, write_json, write_tensors
 
 SCORES = ("distmult", "transe", "classifier")
-
-
-@dataclass(frozen=True, eq=False)
-class MultimodalKG:
-    """Facts (head, relation, tail), and what data entities carry: modalities {name: {entity: vector}}, vectors of one length each.
-
-    Vectors come from whatever reads such data and isn't trained here: `parts.molecules`, a sentence encoder, a scaled number.
-    InputError: vectors of other lengths or of unknown entities, NaN.
-    """
-
-    triples: Triples
-    modalities: Mapping[str, Mapping[str, Any]]
-
-    def __post_init__(self) -> None:
-        known = set(self.triples.entities)
-        for name, column in self.modalities.items():
-            shapes = {np.shape(vector) for vector in column.values()}
-            if len(shapes) != 1 or len(next(iter(shapes))) != 1 or not all(np.isfinite(vector).all() for vector in column.values()):
-                raise InputError(f"modality {name!r} has vectors of the shapes {sorted(shapes)[:3]}: wanted finite ones of one length")
-            if strange := next((entity for entity in column if entity not in known), None):
-                raise InputError(f"modality {name!r} names {strange!r}, of which there is no fact: encode it as a new entity")
-
-    def carried(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """{modality: (entities int64 [m], vectors float32 [m, d])}."""
-        place = {name: i for i, name in enumerate(self.triples.entities)}
-        rows = {name: np.array([place[one] for one in column], np.int64) for name, column in self.modalities.items()}
-        return {name: (rows[name], np.array(list(column.values()), np.float32)) for name, column in self.modalities.items()}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -86,7 +60,7 @@ class Otter(BaseEstimator):
         carried = kg.carried()
         self.widths_ = {name: int(vectors.shape[1]) for name, (_, vectors) in carried.items()}
         facts, rng = kg.triples.facts.astype(np.int64), np.random.default_rng(self.seed)
-        corrupt = _Corruption(facts, len(self.entities_), len(self.relations_))
+        corrupt = Corruption(facts, len(self.entities_), len(self.relations_))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = self._build()
@@ -246,38 +220,6 @@ class _Projection(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         return torch.relu(self.linear((vectors - self.mean) / self.scale))
-
-
-class _Corruption:
-    """Facts with another head or tail, one that the relation has elsewhere there; what is a fact after four draws is left out."""
-
-    def __init__(self, facts: np.ndarray, entities: int, relations: int):
-        self.n, self.r = entities, relations
-        self.known = np.sort(self._key(facts))
-        self.pool, self.start = {}, {}
-        for side in (0, 2):
-            seen = np.unique(facts[:, 1] * entities + facts[:, side])
-            self.pool[side] = seen % entities
-            self.start[side] = np.searchsorted(seen, np.arange(relations + 1) * entities)
-
-    def __call__(self, facts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        wrong, left = facts.copy(), np.arange(len(facts))
-        sides = np.where(rng.random(len(facts)) < 0.5, 0, 2)
-        for _ in range(4):
-            for side in (0, 2):
-                rows = left[sides[left] == side]
-                low, high = (self.start[side][wrong[rows, 1] + more] for more in (0, 1))
-                wrong[rows] = facts[rows]
-                wrong[rows, side] = self.pool[side][low + (rng.random(len(rows)) * (high - low)).astype(np.int64)]
-            left = left[self._is_known(wrong[left])]
-        return np.delete(wrong, left, axis=0)
-
-    def _is_known(self, facts: np.ndarray) -> np.ndarray:
-        key = self._key(facts)
-        return self.known[np.minimum(np.searchsorted(self.known, key), len(self.known) - 1)] == key
-
-    def _key(self, facts: np.ndarray) -> np.ndarray:
-        return (facts[:, 0] * self.r + facts[:, 1]) * self.n + facts[:, 2]
 
 
 __all__ = ["MultimodalKG", "Otter"]
