@@ -66,8 +66,6 @@ NAMED = {
     "fie": "unlabeled.methods.graphs.fie.FIE",
     "poincare": "unlabeled.methods.graphs.poincare.Poincare",
     "distmult": "unlabeled.methods.knowledge.distmult.DistMult",
-    "ultra": "unlabeled.methods.knowledge.ultra.Ultra",
-    "otter": "unlabeled.methods.knowledge.otter.Otter",
     "transe": "unlabeled.methods.knowledge.transe.TransE",
     "sgc": "unlabeled.methods.graphs.sgc.SGC",
     "adjacency-svd": "unlabeled.methods.graphs.adjacency_svd.AdjacencySVD",
