@@ -19,10 +19,9 @@ SPLITS = 10
 
 
 def papers(source: str, seed: int, n_train: int | None, n_test: int | None) -> tuple[Any, Any, Any, Any]:
-    """The numbers of all papers, which the groups are made of; which are tested on is drawn in `run`."""
-    y = hypergraph(source).y
-    rows = np.arange(len(y))
-    return rows, y, rows, y
+    """The groups, which tell the cache sets of the same papers apart; which papers are tested on is drawn in `run`."""
+    found = hypergraph(source)
+    return found.graph.groups(), found.y, np.arange(len(found.y)), found.y
 
 
 def averaged(graph: Hypergraph, times: int = 2) -> Any:
