@@ -40,7 +40,7 @@ def one(name: str) -> tuple[Path, str]:
     out = FOLDER / "runs" / name
     if out.exists():
         shutil.rmtree(out)  # the demo's own folder: each time from the start
-    epochs = 20 if name == "digits" else None  # by default it would be shown more often: small sets are
+    epochs = {"digits": 20, "python_facts": 10}.get(name)  # by default they would be shown more often: small sets are
     kind = load(name).kind if data.suffix == ".tsv" else None
     options = (f" --kind {kind}" if kind else "") + (f" --epochs {epochs}" if epochs else "")
     print(f"unlabeled learn {data} --out {out}{options}")
