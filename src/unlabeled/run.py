@@ -334,7 +334,8 @@ def choose(items: Items, method: str, encoder: Any, settings: dict[str, Any], ep
     elif method == "auto" and items.kind == "graph":
         shaped = {"Hypergraph": "hypeboy", "Multiplex": "infomgf"}.get(type(items.values).__name__)
         method = shaped or ("deepwalk" if items.values.features is None else "grace")
-        why = "the nodes say nothing of themselves, their walks are read" if method == "deepwalk" else "it learns from what the nodes say and how they are joined"
+        alone = "the nodes say nothing of themselves: walks among them are read"
+        why = alone if method == "deepwalk" else "it learns from what the nodes say and how they are joined"
     elif method == "auto":
         method = "none"
         why = (
