@@ -4,7 +4,7 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -335,3 +335,20 @@ def test_the_command_lists_what_can_be_reproduced_and_answers_mistakes():
     wrong = told("nonsense")
     assert wrong.returncode == 2 and "choose one of" in wrong.stderr
     assert told("simsiam", "--seeds", "a").returncode == 2
+
+
+def test_two_sets_of_the_same_items_are_two_cells(check, tmp_path, monkeypatch):
+    # Of a graph the items may be node numbers: equal for two graphs of as many nodes.
+    seen = []
+
+    def run(lab):
+        seen.append(lab.set)
+        return {"ours": {"knn": float(len(seen))}, "other": {"knn": 0.0}}
+
+    X, y = np.arange(40.0).reshape(20, 2), np.repeat([0, 1], 10)
+    twice = replace(
+        check, sets=("one", "two"), run=run, load=lambda *asked: (X, y, X, y), claims=(Claim("a claim", ours="ours", than="other"),)
+    )
+    monkeypatch.setattr(runner, "reproduction", lambda name: twice)
+    result = runner.reproduce("simsiam", seeds=[0])
+    assert seen == ["one", "two"] and result["arms"]["one"] != result["arms"]["two"]

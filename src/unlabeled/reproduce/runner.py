@@ -77,7 +77,7 @@ def reproduce(
                     arms = check.run(lab)
                     return {"arms": arms, "costs": lab.costs, "seconds": time.monotonic() - started + lab.saved}
 
-                parts = [name, code, budget, seed, split.X, split.y, split.X_test, split.y_test]
+                parts = [name, code, budget, seed, split.name, split.X, split.y, split.X_test, split.y_test]
                 cells.setdefault(split.name, []).append(lab.remember("cell", parts, cell))
                 said = {"to_learn_from": len(split.X), "to_test_on": len(split.X_test), "classes": len(set(map(str, split.y)))}
                 sizes[split.name] = said
