@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     embed.add_argument("-o", "--output", required=True, help="a .parquet or .npy file")
     embed.add_argument("--kind", choices=KINDS)
     embed.add_argument("--column")
+    embed.add_argument("--nodes", metavar="TABLE", help="of a graph: a table of its nodes, as in learn")
 
     search = _command(commands, "search", _search, "the items nearest to a file, to words or to an item")
     search.add_argument("run_folder", metavar="RUN")
@@ -198,7 +199,8 @@ def _embed(options: argparse.Namespace) -> None:
     if target.suffix not in (".parquet", ".npy"):
         raise InputError(f"{target} must end in .parquet or .npy")
     run = open(options.run_folder)
-    items = read(options.path, kind=options.kind, column=options.column, size=run.model.inputs_.size if run.kind == "image" else None)
+    size = run.model.inputs_.size if run.kind == "image" else None
+    items = read(options.path, kind=options.kind, column=options.column, nodes=options.nodes, size=size)
     vectors = run.embed(items)
     partial = target.with_name(f".{target.name}.partial{target.suffix}")
     if target.suffix == ".npy":

@@ -5,6 +5,7 @@ Every arm sees the same items; vectors are compared after subtracting their mean
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -150,7 +151,9 @@ def _judge_graph(found: list[Arm], items: Items, seed: int) -> list[dict[str, An
     # Hidden are pairs: of two arcs between the same nodes one would tell the other.
     left = Items("graph", graph.without(np.concatenate([split.test, split.test[:, ::-1]])), list(items.ids)) if split else items
     for row, arm in zip(rows, found, strict=True):
-        z = arm.vectors if arm.vectors is not None and split is None else arm.embed(left)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of nodes that lost all their edges: we hid them
+            z = arm.vectors if arm.vectors is not None and split is None else arm.embed(left)
         row["dim"] = int(z.shape[1])
         for repeat in range(REPEATS if split or len(items) > 100 else 1):
             if split:
