@@ -315,3 +315,13 @@ def test_features_are_averaged_over_neighbours_as_dense_matrices_say(tmp_path):
         ul.SGC().fit(graph.with_features(None))
     with pytest.raises(InputError, match="6 were fitted"):
         model.transform(graph.with_features(np.ones((60, 3))))
+
+
+def test_nodes_are_embedded_with_the_table_of_what_they_say(tmp_path):
+    (tmp_path / "e.tsv").write_text("a\tb\nb\tc\nc\td\n")
+    (tmp_path / "n.csv").write_text("id,age,height\na,1,2\nb,3,4\nc,5,6\nd,1,1\n")
+    run = ul.learn(tmp_path / "e.tsv", kind="graph", nodes=tmp_path / "n.csv", method="sgc", out=tmp_path / "run")
+    asked = ["embed", str(run.path), str(tmp_path / "e.tsv"), "--kind", "graph", "-o", str(tmp_path / "v.npy")]
+    assert main([*asked, "--nodes", str(tmp_path / "n.csv")]) == 0
+    np.testing.assert_allclose(np.load(tmp_path / "v.npy"), run.vectors, atol=1e-6)
+    assert main(asked) == 2  # without what they say
