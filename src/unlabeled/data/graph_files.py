@@ -122,13 +122,13 @@ def load_graph(path: Path) -> Graph | Hypergraph | Multiplex | Triples:
     if what == "Graph":
         return _graph_of(held)
     if what == "Hypergraph":
-        return Hypergraph(held["starts"], held["nodes"], int(held["n"]), _features_of(held))
+        return Hypergraph(held["starts"], held["nodes"], int(held["n"]), features_of(held))
     if what == "Multiplex":
         views = {}
         for number, name in enumerate(held["names"].tolist()):
             prefix = f"{number}."
             views[name] = _graph_of({key.removeprefix(prefix): value for key, value in held.items() if key.startswith(prefix)})
-        return Multiplex(views, _features_of(held))
+        return Multiplex(views, features_of(held))
     return Triples(held["facts"], held["entities"].tolist(), held["relations"].tolist())
 
 
@@ -141,14 +141,15 @@ def _of_graph(graph: Graph) -> dict[str, Any]:
 
 
 def _graph_of(held: dict[str, Any]) -> Graph:
-    return Graph(held["starts"], held["targets"], held.get("weights"), bool(held["directed"]), _features_of(held))
+    return Graph(held["starts"], held["targets"], held.get("weights"), bool(held["directed"]), features_of(held))
 
 
 def _of_features(x: Any) -> dict[str, Any]:
     return {} if x is None else {"x_data": x.data, "x_indices": x.indices, "x_indptr": x.indptr, "x_shape": np.array(x.shape)}
 
 
-def _features_of(held: dict[str, Any]) -> Any:
+def features_of(held: dict[str, Any]) -> Any:
+    """Features that lie in an .npz as x_data, x_indices, x_indptr and x_shape: float32 CSR, or None."""
     import scipy.sparse as sp
 
     if "x_data" not in held:
@@ -368,7 +369,7 @@ def _npz(path: Path) -> Items:
     pairs = {name: array.T if array.ndim == 2 and array.shape[0] == 2 else array for name, array in found.items()}
     if not pairs:
         raise InputError(f"{path.name} holds neither a sparse matrix nor an array edges or edge_index [2, m]: it has {listed(held)}")
-    x = _features_of(held) if "x_indptr" in held else held.get("x")
+    x = features_of(held) if "x_indptr" in held else held.get("x")
     n = int(held["num_nodes"]) if "num_nodes" in held else len(held["y"]) if "y" in held else None if x is None else x.shape[0]
     columns = {name: array for name, array in held.items() if array.ndim == 1 and n == len(array) and name not in ("x_indptr",)}
     if len(pairs) == 1:
@@ -432,4 +433,4 @@ def _scipy_io() -> Any:
     return scipy.io
 
 
-__all__ = ["ALWAYS", "GRAPHS", "load_graph", "read_graph", "save_graph", "with_nodes"]
+__all__ = ["ALWAYS", "GRAPHS", "features_of", "load_graph", "read_graph", "save_graph", "with_nodes"]

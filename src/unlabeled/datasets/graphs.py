@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from unlabeled.data.graph_files import features_of
 from unlabeled.data.graphs import Graph, Hypergraph, Multiplex, Triples
 from unlabeled.datasets.named import HOW, VARIABLE
 from unlabeled.errors import InputError
@@ -55,10 +56,7 @@ def planetoid(name: str) -> LabelledGraph:
         raise InputError(f"no citation graph is called {name!r}: wanted one of {', '.join(PLANETOID)}")
     found = arrays(f"graphs_planetoid/{name}.npz")
     y = found["y"].astype(np.int64)
-    features = None
-    if "x_data" in found:
-        features = sp.csr_matrix((found["x_data"], found["x_indices"], found["x_indptr"]), shape=tuple(found["x_shape"]))
-    graph = Graph.of(found["edge_index"].T, len(y), features=features)
+    graph = Graph.of(found["edge_index"].T, len(y), features=features_of(found))
     return LabelledGraph(graph, y, *(found[f"{part}_idx"].astype(np.int64) for part in ("train", "val", "test")))
 
 
@@ -83,11 +81,8 @@ def multiplex(name: str) -> LabelledMultiplex:
         raise InputError(f"no multiplex graph is called {name!r}: wanted one of {', '.join(MULTIPLEX)}")
     found = arrays(f"multiplex/{name}.npz")
     y = found["y"].astype(np.int64)
-    features = None
-    if "x_data" in found:
-        features = sp.csr_matrix((found["x_data"], found["x_indices"], found["x_indptr"]), shape=tuple(found["x_shape"]))
     views = {key.removeprefix("edges_"): Graph.of(found[key].T, len(y)) for key in found if key.startswith("edges_")}
-    return LabelledMultiplex(Multiplex(views, features), y)
+    return LabelledMultiplex(Multiplex(views, features_of(found)), y)
 
 
 def hypergraph(name: str) -> LabelledHypergraph:
@@ -100,11 +95,8 @@ def hypergraph(name: str) -> LabelledHypergraph:
         raise InputError(f"no hypergraph is called {name!r}: wanted one of {', '.join(HYPERGRAPHS)}")
     found = arrays(f"hypergraphs/{name}.npz")
     y = found["y"].astype(np.int64)
-    features = None
-    if "x_data" in found:
-        features = sp.csr_matrix((found["x_data"], found["x_indices"], found["x_indptr"]), shape=tuple(found["x_shape"]))
     groups = np.split(found["edge_nodes"], found["edge_ptr"][1:-1])
-    return LabelledHypergraph(Hypergraph.of(groups, len(y), features=features), y)
+    return LabelledHypergraph(Hypergraph.of(groups, len(y), features=features_of(found)), y)
 
 
 def wordnet(root: str = "entity.n.1") -> tuple[Graph, list[str]]:
