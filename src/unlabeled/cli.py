@@ -100,6 +100,19 @@ def parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", _report, "make a run's report again and say where it is")
     report.add_argument("run_folder", metavar="RUN")
 
+    page = _command(commands, "open", _open, "look at runs, search and label them in a browser; serve them to programs")
+    page.add_argument("run_folders", metavar="RUN", nargs="+")
+    page.add_argument("--port", type=int, help="default: 8700, or the next one that is free")
+    page.add_argument("--host", default="127.0.0.1", help="an address that others can reach needs a token (default: 127.0.0.1)")
+    page.add_argument("--token", help="what every request must bring (default: UNLABELED_TOKEN, or none)")
+    page.add_argument("--no-browser", action="store_true", help="only say the address")
+
+    export = _command(commands, "export", _export, "a run as one table, for Embedding Atlas and other tools")
+    export.add_argument("run_folder", metavar="RUN")
+    export.add_argument("--to", required=True, metavar="FILE", help="a .parquet file (map, neighbours, pictures), or a .csv file")
+    export.add_argument("--neighbours", type=int, default=15, help="of each item, in a .parquet file (default: 15)")
+    export.add_argument("--vectors", action="store_true", help="add the vectors")
+
     evaluate = _command(commands, "evaluate", _evaluate, "k-NN, linear probe and clusters against labels, beside the baselines")
     evaluate.add_argument("run_folder", metavar="RUN")
     evaluate.add_argument("--labels", required=True, help="a CSV or Parquet file with the columns id and label")
@@ -254,6 +267,31 @@ def _report(options: argparse.Namespace) -> None:
     run = open(options.run_folder)
     model = run.model if (run.path / "model.safetensors").exists() else None
     print(f"report: {write_report(run, run.items(), model, say=print, seed=run.config.get('asked', {}).get('seed', 0))}")
+
+
+def _open(options: argparse.Namespace) -> None:
+    from unlabeled.web import serve
+
+    options.interrupted = "all labels are kept in the run"
+    serve(
+        options.run_folders,
+        host=options.host,
+        port=options.port,
+        token=options.token or os.environ.get("UNLABELED_TOKEN") or None,
+        browser=not options.no_browser,
+        say=lambda line: print(line, flush=True),
+    )
+
+
+def _export(options: argparse.Namespace) -> None:
+    from unlabeled.exports import export
+    from unlabeled.run import open
+
+    made = export(open(options.run_folder), options.to, neighbours=options.neighbours, vectors=options.vectors)
+    print(f"{made['rows']:,} items: {made['file']}")
+    if made["file"].endswith(".parquet"):
+        text = " --text text" if "text" in made["columns"] else ""
+        print(f"embedding-atlas {made['file']}{text} --x x --y y --neighbors neighbors --disable-projection")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

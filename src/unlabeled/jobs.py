@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,47 @@ def classify(
     The accuracy is that of labelled items that the classifier had not seen, over `folds` parts of them. progress: called with
     (done, total) of the classifiers to be fitted, one a fold and the last.
     """
+    y = np.array(values_of(run, labels, column), dtype=str)
+    found = classified(np.asarray(run.vectors) - run.center, y, method, folds=folds, seed=seed, settings=settings, progress=progress)
+    run.set_columns(predicted=found.predicted.tolist(), confidence=found.confidence)
+    return found.summary() | {"unsure": [run.ids[row] for row in np.argsort(found.confidence)[:10]]}
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Classes for all items: `predicted` str [n], `confidence` float32 [n], and how well that works on labelled items held out."""
+
+    method: str
+    labels: int
+    largest: float  # share of the labels that the largest class has
+    scores: list[float]  # accuracy, one a fold
+    predicted: np.ndarray
+    confidence: np.ndarray
+
+    def summary(self) -> dict[str, Any]:
+        names, counts = np.unique(self.predicted, return_counts=True)
+        held_out = self.scores and {"mean": float(np.mean(self.scores)), "std": float(np.std(self.scores)), "folds": len(self.scores)}
+        return {
+            "method": self.method,
+            "labels": self.labels,
+            "items": len(self.predicted),
+            "accuracy": held_out or None,
+            "largest_class": self.largest,
+            "classes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
+        }
+
+
+def classified(
+    Z: np.ndarray,
+    y: np.ndarray,
+    method: str = "probe",
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    settings: Any = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Classified:
+    """What `classify` finds, of centred vectors Z [n, d] and labels y, str [n]; nothing is kept."""
     from importlib import import_module
 
     from sklearn.base import clone
@@ -106,10 +148,8 @@ def classify(
     unknown = [key for key in settings or {} if key not in kind.__dataclass_fields__]
     if unknown:
         raise InputError(f"{method} has no setting {unknown[0]!r}: it has {', '.join(kind.__dataclass_fields__)}")
-    y = np.array(values_of(run, labels, column), dtype=str)
-    keep, codes = check_labels(y, len(run))
+    keep, codes = check_labels(y, len(Z))
     y = np.where(keep, y, "")
-    Z = np.asarray(run.vectors) - run.center  # as neighbours are: some classifiers go by directions
     model = kind(**({"seed": seed} if "seed" in kind.__dataclass_fields__ else {}) | (settings or {}))
     rows, scores = np.flatnonzero(keep), []
     size = np.bincount(codes, minlength=2)
@@ -127,18 +167,9 @@ def classify(
     fitted = model.fit(Z, y)
     progress(folds + 1, folds + 1)
     probability = fitted.predict_proba(Z)
-    predicted = fitted.classes_[probability.argmax(axis=1)]
-    run.set_columns(predicted=[str(one) for one in predicted], confidence=probability.max(axis=1).astype(np.float32))
-    names, counts = np.unique(predicted, return_counts=True)
-    return {
-        "method": method,
-        "labels": int(keep.sum()),
-        "items": len(run),
-        "accuracy": {"mean": float(np.mean(scores)), "std": float(np.std(scores)), "folds": len(scores)} if scores else None,
-        "largest_class": float(size.max() / max(1, size.sum())),
-        "classes": {str(name): int(count) for name, count in zip(names, counts, strict=True)},
-        "unsure": [run.ids[row] for row in np.argsort(probability.max(axis=1))[:10]],
-    }
+    predicted = fitted.classes_[probability.argmax(axis=1)].astype(str)
+    confidence = probability.max(axis=1).astype(np.float32)
+    return Classified(method, int(keep.sum()), float(size.max() / max(1, size.sum())), scores, predicted, confidence)
 
 
 def suspects(run: Run, labels: Any, *, column: str | None = None, m: int = 20, seed: int = 0) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from unlabeled.saving import load_model, plain, read_config, write_json, write_t
 
 RUNS = Path("runs")
 GRAPH = "graph.npz"  # in the run of a graph: what joins its items
+LONGEST_NAME = 200  # characters of a cluster's name
 LOOK, LOOK_FROM = 20, 500  # topics of the first look, and texts from which on there is one
 BIG = 64 * 2**20  # bytes of vectors beyond which they are written to disk as they come
 
@@ -94,7 +95,7 @@ class Run(Representation):
         return [(int(r), float(s)) for r, s in zip(rows[0], scores[0], strict=True)]
 
     def _words(self, query: str, k: int) -> list[tuple[int, float]]:
-        """Full-text search and neighbours, each scaled by its best score, averaged (Bruch et al., 2022, arXiv:2210.11934)."""
+        """Full-text search and neighbours, blended."""
         if not query.strip():
             raise InputError("the query is empty: give some words, a file or id:...")
         depth = min(len(self), max(100, k))
@@ -102,13 +103,7 @@ class Run(Representation):
         found = [[(int(row), float(score)) for row, score in zip(by_words, scores, strict=True)]]
         if (self.path / "model.safetensors").exists():
             found.append(self._near(self.embed([query])[0], depth))
-        fused: dict[int, float] = {}
-        for hits in found:
-            best = max((score for _, score in hits), default=0.0)
-            for row, score in hits:
-                if score > 0:
-                    fused[row] = fused.get(row, 0.0) + score / best / len(found)
-        return sorted(fused.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
+        return blend(found, k)
 
     def clusters(self, k: int | str = "auto", seed: int = 0) -> list[Cluster]:
         """Named groups, largest first. The grouping is kept as the column `cluster`, and made only once for each k."""
@@ -127,16 +122,57 @@ class Run(Representation):
             Cluster(c, names[c], int(size[order[c]]), [self.ids[row] for row in central[c]]) for c in range(len(order)) if size[order[c]]
         ]
         self.set_columns(cluster=labels, cluster_name=[names[c] for c in labels])
-        write_json(
-            self.path / "clusters.json",
-            {
-                "asked": [k, seed],
-                "database": self.config["database"],
-                "how": getattr(found, "how", ""),
-                "clusters": [vars(c) for c in clusters],
-            },
-        )
+        self._keep_clusters({"asked": [k, seed], "how": getattr(found, "how", "")}, clusters)
         return clusters
+
+    def rename_cluster(self, cluster: int, name: str) -> list[Cluster]:
+        """Another name for one of the groups that `clusters` found; the groups as they are now."""
+        kept, clusters = self._edited()
+        name = " ".join(name.split())
+        if not name or len(name) > LONGEST_NAME:
+            raise InputError(f"a name of {len(name):,} characters: wanted 1 to {LONGEST_NAME}")
+        if not 0 <= cluster < len(clusters):
+            raise InputError(f"there is no cluster {cluster}: they are 0 to {len(clusters) - 1}")
+        clusters[cluster] = replace(clusters[cluster], name=name)
+        labels = self.column("cluster").astype(np.int64)
+        self.set_columns(cluster_name=[clusters[c].name for c in labels])
+        self._keep_clusters(kept | {"edited": True}, clusters)
+        return clusters
+
+    def merge_clusters(self, clusters: Sequence[int], name: str | None = None) -> list[Cluster]:
+        """Make one group of several; named as the largest of them, or `name`. The numbers change: 0 is again the largest."""
+        from unlabeled import tasks
+
+        kept, before = self._edited()
+        chosen = sorted(set(clusters))
+        if len(chosen) < 2 or not 0 <= chosen[0] <= chosen[-1] < len(before):
+            raise InputError(f"clusters {list(clusters)} can't be merged: wanted two or more of 0 to {len(before) - 1}")
+        labels = self.column("cluster").astype(np.int64)
+        labels[np.isin(labels, chosen)] = chosen[0]  # the largest of them: they are in order
+        size = np.bincount(labels, minlength=len(before))
+        order = [c for c in np.argsort(-size, kind="stable") if size[c]]
+        place = np.full(len(before), -1)
+        place[order] = np.arange(len(order))
+        labels = place[labels]
+        merged = int(place[chosen[0]])
+        inside = np.flatnonzero(labels == merged)
+        central = inside[tasks.central(np.asarray(self.vectors[inside]), np.zeros(len(inside), np.int64), 6)[0]]
+        after = [replace(before[c], cluster=n, size=int(size[c])) for n, c in enumerate(order)]
+        after[merged] = replace(after[merged], name=name or after[merged].name, examples=[self.ids[row] for row in central])
+        self.set_columns(cluster=labels, cluster_name=[after[c].name for c in labels])
+        self._keep_clusters(kept | {"edited": True}, after)
+        return after
+
+    def _edited(self) -> tuple[dict[str, Any], list[Cluster]]:
+        kept = self._clusters_file()
+        if kept is None or kept["database"] != self.config["database"] or "cluster" not in self.columns:
+            self.clusters()
+            kept = self._clusters_file() or {}
+        return {key: value for key, value in kept.items() if key != "clusters"}, [Cluster(**row) for row in kept["clusters"]]
+
+    def _keep_clusters(self, about: dict[str, Any], clusters: list[Cluster]) -> None:
+        about = about | {"database": self.config["database"], "clusters": [vars(c) for c in clusters]}
+        write_json(self.path / "clusters.json", about)
 
     def _clusters_file(self) -> dict[str, Any] | None:
         path = self.path / "clusters.json"
@@ -197,6 +233,20 @@ class Run(Representation):
         from unlabeled.links import rules
 
         return rules(self, relation, top)
+
+
+def blend(lists: Sequence[Sequence[tuple[int, float]]], k: int) -> list[tuple[int, float]]:
+    """The k best of several lists of (row, score): each scaled by its best score, then averaged; scores of 0 or less count nothing.
+
+    Bruch et al., 2022, "An Analysis of Fusion Functions for Hybrid Retrieval", arXiv:2210.11934.
+    """
+    fused: dict[int, float] = {}
+    for hits in lists:
+        best = max((score for _, score in hits), default=0.0)
+        for row, score in hits:
+            if score > 0:
+                fused[row] = fused.get(row, 0.0) + score / best / len(lists)
+    return sorted(fused.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
 
 
 def open(path: str | Path) -> Run:
