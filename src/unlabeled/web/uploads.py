@@ -81,7 +81,7 @@ def data_url(address: str) -> bytes:
         raise InputError("what follows base64, is no base64") from None
 
 
-def decoded(kind: str, data: bytes, model: Any, pixels: int) -> "Items | str":
+def decoded(kind: str, data: bytes, model: Any, pixels: int) -> Items | str:
     """An uploaded file as what a run of this `kind` can embed."""
     if kind == "image":
         return picture(data, model.inputs_.size, pixels)
