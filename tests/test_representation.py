@@ -396,3 +396,41 @@ def test_a_run_killed_at_any_moment_is_the_old_one_or_the_new_one_or_refused(kil
     assert old == ["old whole"] * 4
     assert len(new) == 4 and all(re.search("whole|half-written|isn't there|no config.json", line) for line in new)
     assert any("half-written" in line for line in new)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_the_one_pass_search_is_exact_and_keeps_to_the_masks(tmp_path, monkeypatch, half):
+    import torch
+
+    from unlabeled.representation.index import Flat, _exact, unit
+
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: half)
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(5, 24))
+    vectors = (centers[rng.integers(0, 5, 3000)] + 0.02 * rng.normal(size=(3000, 24))).astype(
+        np.float32
+    )  # near-ties, which bfloat16 can't tell
+    center = vectors.mean(axis=0)
+    flat, queries = Flat(vectors, center), unit(vectors[:20], center)
+    keep = [None if n % 2 else rng.random(3000) < 0.01 for n in range(20)]
+    for (scores, rows), query, kept in zip(flat.search(queries, 15, keep), queries, keep, strict=True):
+        there = np.arange(3000) if kept is None else np.flatnonzero(kept)
+        wanted = _exact(query[None], vectors[there], center, 15)[0][0]
+        np.testing.assert_allclose(scores, wanted, atol=1e-6)
+        assert set(rows) <= set(there) and len(rows) == min(15, len(there))
+
+
+def test_neighbours_kept_searches_only_what_a_mask_keeps(tmp_path, monkeypatch):
+    vectors = np.random.default_rng(0).normal(size=(500, 6)).astype(np.float32)
+    exact = import_vectors(vectors, path=tmp_path / "exact")
+    monkeypatch.setattr(index, "FLAT_LIMIT", 100)
+    monkeypatch.setattr(index, "SAMPLE", 100)
+    graph = import_vectors(vectors, path=tmp_path / "graph")
+    assert graph.index_info["kind"] == "hnsw"
+    mask = np.arange(500) % 50 == 7
+    for run in (exact, graph):
+        (scores, rows), (_, free), (_, none) = run.neighbours_kept(vectors[[7, 3, 3]], 5, [mask, None, np.zeros(500, bool)])
+        assert rows[0] == 7 and mask[rows].all() and len(rows) == 5 and (np.diff(scores) <= 0).all()
+        assert free[0] == 3 and len(none) == 0
+    with pytest.raises(InputError, match="masks"):
+        exact.neighbours_kept(vectors[:1], 5, [mask[:10]])

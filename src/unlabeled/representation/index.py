@@ -1,8 +1,9 @@
-"""Nearest neighbours by cosine on mean-subtracted vectors, through faiss: exact up to 200,000 vectors, HNSW of measured recall beyond."""
+"""Nearest neighbours by cosine on mean-subtracted vectors: exact up to 200,000 vectors, faiss's HNSW of measured recall beyond."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from unlabeled.data.storage import BLOCK, blocks, gather
 
 FLAT_LIMIT = 200_000  # vectors. Exact search costs at most about 10 ms a query up to here, and needs no build
 RECALL = 0.95  # wanted of the approximate index, and measured
+FEW = 64  # queries that are searched in one pass
 SAMPLE = 1_000  # queries that recall is measured on
 FILE = "neighbours.faiss"
 
@@ -20,7 +22,7 @@ FILE = "neighbours.faiss"
 def build(vectors: np.ndarray, center: np.ndarray, folder: Path) -> dict[str, Any]:
     """Build the index of `vectors` [n, d] and say how good it is: {"kind", "recall_at_10", "measured_on"} and, for HNSW, "ef_search".
 
-    An exact index isn't written: rebuilding it at the first search takes 0.3 s for 100,000 x 384, about what reading it would.
+    An exact index isn't written: making it at the first search takes 0.3 s for 100,000 x 384, about what reading it would.
     HNSW (Malkov and Yashunin, 2016, arXiv:1603.09320) is built on 8-bit codes, so that 1,000,000 x 128 takes 0.4 GB (and 377 s on 2 busy
     cores); candidates are scored again on the vectors themselves. On 250,000 x 128 it took 76 s, with recall .968 at 5,600 queries/s;
     faiss's IVF took 28 s, .958 at 3,200; efConstruction 80 took 141 s, .986 at 2,800.
@@ -60,11 +62,48 @@ def unit(vectors: np.ndarray, center: np.ndarray) -> np.ndarray:
     return np.divide(centred, length, out=np.zeros_like(centred), where=length > noise)
 
 
+class Flat:
+    """Exact search of a few queries at a time, all of them in one pass over the unit vectors.
+
+    Where the processor multiplies bfloat16 itself, they are kept so, in half the memory. The pass then orders the items up to
+    rounding, and whatever may be among the k nearest within that error is scored again in float32: the answer is the exact one. A
+    cosine of vectors rounded to 8 bits errs by at most 2^-8 (Cauchy-Schwarz), its own rounding by 2^-9.
+    """
+
+    def __init__(self, vectors: np.ndarray, center: np.ndarray):
+        import torch
+
+        self.vectors, self.center = vectors, center
+        half = has_bf16()
+        self.margin = 2 * (2.0**-8 + 2.0**-9) if half else 1e-5  # two scores may err in opposite directions
+        self.units = torch.empty(vectors.shape, dtype=torch.bfloat16 if half else torch.float32)
+        for start, block in _blocks(vectors, center):
+            self.units[start : start + len(block)] = torch.from_numpy(block)
+
+    def search(self, queries: np.ndarray, k: int, keep: Sequence[np.ndarray | None]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Scores and rows of each of the unit `queries` [m, d], best first: at most k, of those rows that its `keep` [n] keeps."""
+        import torch
+
+        found = []
+        with torch.inference_mode():
+            scores = torch.from_numpy(queries).to(self.units.dtype) @ self.units.T
+            for query, row, kept in zip(queries, scores, keep, strict=True):
+                if kept is not None:
+                    row.masked_fill_(torch.from_numpy(~kept), -torch.inf)
+                limit = float(row.topk(k).values[-1]) - self.margin if k < len(row) else -2.0
+                rows = torch.nonzero(row >= max(limit, -2.0)).ravel().numpy()
+                exact = unit(gather(self.vectors, rows), self.center) @ query
+                best = np.argsort(-exact, kind="stable")[:k]
+                found.append((exact[best], rows[best]))
+        return found
+
+
 class Index:
-    """Searches `vectors` [n, d]. The faiss index is made or read at the first search, not when a run is opened."""
+    """Searches `vectors` [n, d]. What it needs is made or read at the first search, not when a run is opened."""
 
     def __init__(self, vectors: np.ndarray, center: np.ndarray, info: dict[str, Any], folder: Path, faiss_index: Any = None):
         self.vectors, self.center, self.info, self.folder = vectors, center, info, folder
+        self._calls = 0
         if faiss_index is not None:
             self.faiss_index = faiss_index
 
@@ -72,18 +111,38 @@ class Index:
     def faiss_index(self) -> Any:
         import faiss
 
-        if self.info["kind"] == "hnsw":
-            return faiss.read_index(str(self.folder / FILE))
-        flat = faiss.IndexFlatIP(self.vectors.shape[1])
-        for _, block in _blocks(self.vectors, self.center):
-            flat.add(block)
-        return flat
+        return faiss.read_index(str(self.folder / FILE))
+
+    @cached_property
+    def flat(self) -> Flat:
+        return Flat(self.vectors, self.center)
+
+    def search_kept(self, queries: np.ndarray, k: int, keep: Sequence[np.ndarray | None]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """As `search`, but of each query only the rows that its `keep`, bool [n] or None, keeps: (scores, rows) a query, at most k."""
+        k = min(k, len(self.vectors))
+        if self.info["kind"] == "flat":
+            return self.flat.search(unit(queries, self.center), k, keep)
+        found = []
+        for query, kept in zip(queries, keep, strict=True):  # a graph that was built for all finds few of a small part: exact
+            rows = None if kept is None else np.flatnonzero(kept)
+            if rows is None:
+                scores, near = self.search(query[None], k)
+            else:
+                part = gather(self.vectors, rows)
+                scores, near = _exact(unit(query[None], self.center), part, self.center, min(k, len(rows))) if len(rows) else _nothing()
+                near = rows[near]
+            found.append((np.clip(scores[0], -1, 1), near[0]))
+        return found
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k (at most n) nearest of each of `queries` [m, d]: scores float32 [m, k], cosines, highest first, and rows int64 [m, k]."""
         k, queries = min(k, len(self.vectors)), unit(queries, self.center)
         if self.info["kind"] == "flat":
-            scores, rows = self.faiss_index.search(queries, k)
+            self._calls += 1
+            if 0 < len(queries) <= FEW and (self._calls > 1 or "torch" in sys.modules):  # which takes seconds to import: not for one query
+                scores, rows = (np.stack(part) for part in zip(*self.flat.search(queries, k, [None] * len(queries)), strict=True))
+            else:
+                scores, rows = _exact(queries, self.vectors, self.center, k)
         elif k > 1_000:  # a graph isn't walked that far
             scores, rows = _exact(queries, self.vectors, self.center, k)
         else:
@@ -114,13 +173,34 @@ def _blocks(vectors: np.ndarray, center: np.ndarray) -> Iterator[tuple[int, np.n
         yield start, unit(block, center)
 
 
-def _exact(queries: np.ndarray, vectors: np.ndarray, center: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Exact search block by block, for when the vectors needn't be held in memory. Queries are unit vectors already."""
+def _knn(queries: np.ndarray, block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     import faiss
 
+    return faiss.knn(queries, block, min(k, len(block)), faiss.METRIC_INNER_PRODUCT)  # type: ignore[no-any-return]
+
+
+def _best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k highest of each row, in no order."""
+    rows = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < scores.shape[1] else np.tile(np.arange(scores.shape[1]), (len(scores), 1))
+    return np.take_along_axis(scores, rows, 1), rows
+
+
+def has_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 itself; where that is emulated, float32 is faster."""
+    import torch
+
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _nothing() -> tuple[np.ndarray, np.ndarray]:
+    return np.empty((1, 0), np.float32), np.empty((1, 0), np.int64)
+
+
+def _exact(queries: np.ndarray, vectors: np.ndarray, center: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Exact search block by block, for when the vectors needn't be held in memory. Queries are unit vectors already."""
     scores, rows = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
     for start, block in _blocks(vectors, center):
-        new_scores, new_rows = faiss.knn(queries, block, min(k, len(block)), faiss.METRIC_INNER_PRODUCT)
+        new_scores, new_rows = _best(queries @ block.T, k) if len(queries) == 1 else _knn(queries, block, k)
         scores, rows = np.hstack([scores, new_scores]), np.hstack([rows, new_rows + start])
         best = np.argsort(-scores, axis=1)[:, :k]
         scores, rows = np.take_along_axis(scores, best, 1), np.take_along_axis(rows, best, 1)

@@ -203,6 +203,12 @@ class Representation:
             raise InputError(f"query {int(np.argmin(np.isfinite(queries).all(axis=1)))} holds NaN or infinity: give finite numbers")
         return self._index.search(queries, _positive(k))
 
+    def neighbours_kept(self, vectors: np.ndarray, k: int, keep: Sequence[np.ndarray | None]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """As `neighbours`, of each vector only among the items that its `keep`, bool [n] or None, keeps: (cosines, rows), at most k."""
+        if len(keep) != len(vectors) or any(one is not None and one.shape != (len(self),) for one in keep):
+            raise InputError(f"{len(keep)} masks for {len(vectors)} queries: give one bool [{len(self)}] or None each")
+        return self._index.search_kept(np.asarray(vectors, np.float32), _positive(k), keep)
+
     def search_text(self, query: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Full-text search (BM25, English stems and stop words): rows int64, scores float32, best first; at most k texts."""
         if self.kind != "text":

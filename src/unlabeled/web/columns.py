@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,10 @@ class Column:
         values = place[np.where(there, codes, len(names)).astype(np.int64)].astype(np.float32)
         return cls(name, "category", raw, values, [names[i] for i in order[:SHOWN]], len(order))
 
+    @cached_property
+    def _strings(self) -> np.ndarray:
+        return np.array([str(value) for value in self.raw.tolist()])
+
     def about(self) -> dict[str, Any]:
         """What the page is told of it."""
         low = high = None
@@ -91,7 +96,7 @@ class Column:
             if self.kind == "boolean":
                 said = {str(value).lower() for value in wanted["in"]}
                 return np.isin(self.raw, [v for v, names in ((False, {"no", "false", "0"}), (True, {"yes", "true", "1"})) if names & said])
-            return np.isin(np.array([str(value) for value in self.raw.tolist()]), [str(value) for value in wanted["in"]])
+            return np.isin(self._strings, [str(value) for value in wanted["in"]])
         if self.kind not in ("number", "boolean") and self.raw.dtype.kind not in "fiu":
             raise InputError(f"the column {self.name!r} holds no numbers: filter it by its values, or by what it contains")
         keep = np.isfinite(self.raw.astype(np.float64))

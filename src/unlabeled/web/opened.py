@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,16 @@ import numpy as np
 
 from unlabeled import jobs
 from unlabeled.data import Items
-from unlabeled.data.storage import BLOCK, gather
 from unlabeled.errors import InputError
 from unlabeled.labels import Labels
-from unlabeled.representation.index import unit
+from unlabeled.representation.index import has_bf16
 from unlabeled.run import Run, blend
 from unlabeled.web.batching import Batcher
 from unlabeled.web.columns import Column, density
 
 TEXT = 2_000  # characters of a text that are sent
 DEPTH = 100  # candidates of each kind when words are searched
+MASKS = 16  # filters whose items are remembered
 REMEMBERED = 4_096  # texts whose vectors are kept
 PIECE = 32  # texts that are embedded in one go, so that a search needn't wait for a thousand of them
 DATA_LABEL = "label (data)"  # a column `label` that came with the data, beside the labels given here
@@ -39,7 +40,8 @@ class Opened:
         self.prediction: jobs.Classified | None = None
         self._columns: dict[str, Column] = {}
         self._kept: dict[Any, Any] = {}
-        self._vectors: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._masks: dict[Any, tuple[Column, np.ndarray]] = {}
+        self._vectors: OrderedDict[str, Future[np.ndarray]] = OrderedDict()
         self._lock = threading.RLock()
         self.embedder = Batcher(self._embed)
         self.index = Batcher(self._nearest)
@@ -109,10 +111,16 @@ class Opened:
             self._columns.clear()
 
     def mask(self, filters: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
-        """bool [n], the items that all filters keep; None without filters."""
+        """bool [n], the items that all filters keep; None without filters. The last ones are remembered."""
         keep: np.ndarray | None = None
         for one in filters:
-            found = self.column(one["column"]).where(one)
+            column = self.column(one["column"])
+            key = (id(column.raw), repr(sorted(one.items())))  # columns that are set anew are other arrays
+            if key not in self._masks:
+                self._masks[key] = column, column.where(one)
+                while len(self._masks) > MASKS:
+                    self._masks.pop(next(iter(self._masks)), None)
+            found = self._masks[key][1]
             keep = found if keep is None else keep & found
         return keep
 
@@ -134,71 +142,64 @@ class Opened:
     # Search
 
     def embed(self, thing: str | Items) -> np.ndarray:
-        """The vector of one new item, float32 [d]; those of texts are remembered."""
+        """The vector of one item to search by, float32 [d]. Those of texts are remembered, and made in bfloat16 where that is fast."""
         self._needs_model()
-        if not isinstance(thing, str):
-            return self.embedder(thing)  # type: ignore[no-any-return]
+        return self.embedder((thing, False)) if not isinstance(thing, str) else self._asked(thing).result()
+
+    def _asked(self, text: str) -> Future[np.ndarray]:
+        """The vector of a query, being made or remembered: two who ask the same wait for the same."""
         with self._lock:
-            if thing in self._vectors:
-                self._vectors.move_to_end(thing)
-                return self._vectors[thing]
-        found = self.embedder(thing)
-        with self._lock:
-            self._vectors[thing] = found
-            while len(self._vectors) > REMEMBERED:
-                self._vectors.popitem(last=False)
-        return found  # type: ignore[no-any-return]
+            known = self._vectors.get(text)
+            if known is not None and not (known.done() and known.exception()):
+                self._vectors.move_to_end(text)
+            else:
+                self._vectors[text] = self.embedder.submit((text, True))
+                while len(self._vectors) > REMEMBERED:
+                    self._vectors.popitem(last=False)
+            return self._vectors[text]
 
     def embed_all(self, things: Sequence[str | Items]) -> np.ndarray:
         """The vectors of many, float32 [m, d], a piece at a time, so that others get their turn."""
         self._needs_model()
-        answers = [self.embedder.submit(thing) for thing in things]
+        answers = [self.embedder.submit((thing, False)) for thing in things]
         return np.stack([answer.result() for answer in answers])
 
     def _needs_model(self) -> None:
         if not self.has_model:
             raise InputError(f"{self.name} has no model that takes new items: search it by an item or by a vector")
 
-    def _embed(self, things: list[Any]) -> list[np.ndarray]:
+    def _embed(self, things: list[tuple[str | Items, bool]]) -> list[np.ndarray]:
+        """Vectors of (item, whether three digits are enough)."""
         found: list[Any] = [None] * len(things)
-        texts = [place for place, thing in enumerate(things) if isinstance(thing, str)]
-        for start in range(0, len(texts), PIECE):
-            places = texts[start : start + PIECE]
-            for place, vector in zip(places, self.run.embed([things[place] for place in places]), strict=True):
-                found[place] = vector
-        for place, thing in enumerate(things):
+        for rough in (True, False):
+            texts = [place for place, (thing, wanted) in enumerate(things) if isinstance(thing, str) and wanted is rough]
+            for start in range(0, len(texts), PIECE):
+                places = texts[start : start + PIECE]
+                for place, vector in zip(places, self._embed_texts([str(things[place][0]) for place in places], rough), strict=True):
+                    found[place] = vector
+        for place, (thing, _) in enumerate(things):
             if found[place] is None:
                 found[place] = self.run.embed(thing)[0]
         return found
+
+    def _embed_texts(self, texts: list[str], rough: bool) -> np.ndarray:
+        model = self.run.model
+        if not rough or getattr(model, "embed_precision", None) != "32-true" or not has_bf16():
+            return self.run.embed(texts)
+        model.embed_precision = "bf16-mixed"  # only this thread uses the model
+        try:
+            return self.run.embed(texts)
+        finally:
+            model.embed_precision = "32-true"
 
     def near(self, vector: np.ndarray, k: int, keep: np.ndarray | None = None) -> list[tuple[int, float]]:
         """(row, cosine) of the k nearest items, of those that `keep` [n] keeps."""
         return self.index((vector, k, keep))  # type: ignore[no-any-return]
 
     def _nearest(self, asked: list[tuple[np.ndarray, int, np.ndarray | None]]) -> list[list[tuple[int, float]]]:
-        free = [place for place, (_, _, keep) in enumerate(asked) if keep is None]
-        answers: list[list[tuple[int, float]]] = [[] for _ in asked]
-        if free:
-            k = min(max(asked[place][1] for place in free), len(self))
-            scores, rows = self.run.neighbours(np.stack([asked[place][0] for place in free]), k)
-            for place, s, r in zip(free, scores, rows, strict=True):
-                answers[place] = list(zip(r[: asked[place][1]].tolist(), s[: asked[place][1]].tolist(), strict=True))
-        for place, (vector, k, keep) in enumerate(asked):
-            if keep is not None:
-                answers[place] = self._nearest_of(vector, k, np.flatnonzero(keep))
-        return answers
-
-    def _nearest_of(self, vector: np.ndarray, k: int, rows: np.ndarray) -> list[tuple[int, float]]:
-        """Exact, block by block, among these rows only: a graph that was built for all items finds few of a small part."""
-        query = unit(vector[None], self.run.center)[0]
-        step = max(1, BLOCK // (4 * len(query)))
-        scores = np.empty(len(rows), np.float32)
-        for start in range(0, len(rows), step):
-            part = rows[start : start + step]
-            scores[start : start + step] = unit(gather(self.run.vectors, part), self.run.center) @ query
-        best = np.argpartition(-scores, min(k, len(rows)) - 1)[:k] if len(rows) else np.empty(0, np.int64)
-        best = best[np.argsort(-scores[best], kind="stable")]
-        return list(zip(rows[best].tolist(), np.clip(scores[best], -1, 1).tolist(), strict=True))
+        k = min(max(k for _, k, _ in asked), len(self))
+        found = self.run.neighbours_kept(np.stack([vector for vector, _, _ in asked]), k, [keep for _, _, keep in asked])
+        return [list(zip(r[:k].tolist(), s[:k].tolist(), strict=True)) for (s, r), (_, k, _) in zip(found, asked, strict=True)]
 
     def like(self, row: int, k: int, keep: np.ndarray | None = None) -> list[tuple[int, float]]:
         """The nearest of an item, without itself."""
@@ -212,15 +213,12 @@ class Opened:
         if self.run.kind != "text":
             return self._named(query, k, keep)
         depth = min(len(self), max(DEPTH, k))
-        waiting = self.embedder.submit(query) if self.has_model and query not in self._vectors else None
+        waiting = self._asked(query) if self.has_model else None
         by_words, scores = self.run.search_text(query, depth if keep is None else min(len(self), 20 * depth))
         found = [(int(row), float(score)) for row, score in zip(by_words, scores, strict=True) if keep is None or keep[row]][:depth]
         lists = [found]
-        if self.has_model:
-            vector = self.embed(query) if waiting is None else waiting.result()
-            with self._lock:
-                self._vectors[query] = vector
-            lists.append(self.near(vector, depth, keep))
+        if waiting is not None:
+            lists.append(self.near(waiting.result(), depth, keep))
         return blend(lists, k)
 
     def _named(self, query: str, k: int, keep: np.ndarray | None) -> list[tuple[int, float]]:
