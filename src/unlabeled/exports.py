@@ -17,6 +17,7 @@ from unlabeled.labels import Labels
 from unlabeled.run import Run
 
 NEIGHBOURS = 15
+EXACT = 50_000  # items up to which every pair is compared; beyond, nearest neighbours are sought in the nearest cells
 
 
 def export(run: Run, to: str | Path, *, neighbours: int = NEIGHBOURS, vectors: bool = False) -> dict[str, Any]:
@@ -63,13 +64,16 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _parquet(run: Run, table: dict[str, Any], path: Path, neighbours: int, vectors: bool) -> None:
-    """Written block by block: the neighbours and pictures of a large run don't fit in memory beside its vectors."""
+    """Written block by block: all pictures of a large run don't fit in memory beside its vectors."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
+
+    from unlabeled.parts.neighbours import neighbours as nearest
 
     columns = {name: pa.array(values, from_pandas=True) for name, values in table.items()}
     k, width = min(neighbours, len(run) - 1), run.vectors.shape[1]
     step = max(1, min(8_192, BLOCK // (4 * width)))
+    found = nearest(np.asarray(run.vectors) - run.center, k, exact=len(run) <= EXACT) if k else None
     writer = None
     try:
         for start in range(0, len(run), step):
@@ -78,16 +82,12 @@ def _parquet(run: Run, table: dict[str, Any], path: Path, neighbours: int, vecto
             block = np.asarray(run.vectors[start : start + len(rows)])
             if run.kind == "image":
                 part["image"] = pa.array([{"bytes": png} for png in run.thumbnails(rows)], pa.struct([("bytes", pa.binary())]))
-            if k:
-                scores, near = run.neighbours(block, k + 1)
-                part["neighbors"] = pa.array(
-                    [
-                        {"ids": others[keep][:k].tolist(), "distances": (1 - score[keep][:k]).tolist()}
-                        for row, others, score in zip(rows, near, scores, strict=True)
-                        for keep in (others != row,)
-                    ],
-                    pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))]),
-                )
+            if found is not None:
+                lists = [
+                    pa.FixedSizeListArray.from_arrays(pa.array(values[rows].ravel(), kind), k).cast(pa.list_(kind))
+                    for values, kind in ((found.rows, pa.int64()), (found.distances, pa.float32()))
+                ]
+                part["neighbors"] = pa.StructArray.from_arrays(lists, ["ids", "distances"])
             if vectors:
                 part["vector"] = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), width)
             batch = pa.table(part)

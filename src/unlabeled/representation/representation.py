@@ -171,6 +171,11 @@ class Representation:
     def columns(self) -> list[str]:
         return self._store.columns()
 
+    @property
+    def columns_written(self) -> int:
+        """Changes when columns are written, by this or another process: cheaper than reading them again to see."""
+        return self._store.columns_written()
+
     def column(self, name: str) -> np.ndarray:
         """One column [n]: numbers, booleans, or an array of str objects."""
         if name not in self.columns:

@@ -115,6 +115,9 @@ class Store:
     def columns(self) -> list[str]:
         return [_asked(name) for name in self._columns().column_names if name != "row"]
 
+    def columns_written(self) -> int:
+        return (self.folder / "columns.lance" / "_versions").stat().st_mtime_ns
+
     def column(self, name: str) -> np.ndarray:
         """The values as numbers, or as an array of objects for strings (None where one is missing)."""
         return self._columns()[_stored(name)].to_numpy()

@@ -43,6 +43,7 @@ def serve(
     name = "localhost" if host in ("127.0.0.1", "::1") else host
     address = f"http://{name}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
     for one in runs.by_name.values():
+        one.draw()
         say(f"{one.name}: {len(one):,} {one.run.kind}s, vectors of {one.run.vectors.shape[1]} numbers")
     if not (PAGE / "index.html").is_file():
         say("the page is missing from this installation: only the API is served")

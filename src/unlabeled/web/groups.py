@@ -43,7 +43,6 @@ def merge(run: OpenRun, asked: Merge) -> Any:
 
 
 def _told(run: Opened, found: list[Cluster]) -> dict[str, Any]:
-    run.changed()
     kept = run.run._clusters_file() or {}
     listed = [
         {"cluster": c.cluster, "name": c.name, "size": c.size, "examples": [run.item(run.run.row_of(name)) for name in c.examples]}
@@ -54,13 +53,7 @@ def _told(run: Opened, found: list[Cluster]) -> dict[str, Any]:
 
 @router.get("/topics", summary="What the texts are about; beside them, how good topics drawn at random are")
 def topics(run: OpenRun, k: Literal["auto"] | Annotated[int, Query(ge=2, le=1_000)] = "auto") -> dict[str, Any]:
-    def make() -> dict[str, Any]:
-        try:
-            return jobs.topics(run.run, k)
-        finally:
-            run.changed()
-
-    return run.once(("topics", k), make)  # type: ignore[no-any-return]
+    return run.once(("topics", k), lambda: jobs.topics(run.run, k))  # type: ignore[no-any-return]
 
 
 @router.get("/duplicates", response_model=Duplicates, summary="Groups of near-duplicates, most similar first")

@@ -40,6 +40,8 @@ class Opened:
         self.prediction: jobs.Classified | None = None
         self._columns: dict[str, Column] = {}
         self._kept: dict[Any, Any] = {}
+        self._label: tuple[int, Column] | None = None
+        self._seen: tuple[int, list[str]] | None = None
         self._masks: dict[Any, tuple[Column, np.ndarray]] = {}
         self._vectors: OrderedDict[str, Future[np.ndarray]] = OrderedDict()
         self._lock = threading.RLock()
@@ -49,9 +51,13 @@ class Opened:
     def __len__(self) -> int:
         return len(self.run)
 
-    def warm(self) -> None:
-        """Load what the first request would wait for."""
+    def draw(self) -> None:
+        """Have the map and the columns at hand, so that the page comes at once."""
         self.positions  # noqa: B018
+        self.columns()
+
+    def warm(self) -> None:
+        """Load what the first search would wait for."""
         self.near(np.asarray(self.run.vectors[0]), 1)
         if self.run.kind == "text":
             self.run.search_text("a", 1)
@@ -69,11 +75,11 @@ class Opened:
     def positions(self) -> np.ndarray:
         """float32 [n, 2] in [-1, 1], the same scale on both axes. Where the run has none, they are made now, and kept."""
         with self._lock:
-            if not {"x", "y"} <= set(self.run.columns):
+            if not {"x", "y"} <= set(self._names()):
                 from unlabeled.evaluate import map2d
 
                 made = map2d(np.asarray(self.run.vectors))
-                self.set_columns(x=made[:, 0], y=made[:, 1])
+                self.run.set_columns(x=made[:, 0], y=made[:, 1])
             at = np.stack([self.run.column("x"), self.run.column("y")], axis=1).astype(np.float32)
         low, high = at.min(axis=0), at.max(axis=0)
         return ((at - (low + high) / 2) / max(float((high - low).max()) / 2, 1e-9)).astype(np.float32)
@@ -82,33 +88,35 @@ class Opened:
 
     def columns(self) -> list[Column]:
         made = ["density", "label", *(["predicted", "confidence"] if self.prediction is not None else [])]
-        there = [DATA_LABEL if name == "label" else name for name in self.run.columns]
+        there = [DATA_LABEL if name == "label" else name for name in self._names()]
         return [self.column(name) for name in [*made, *(name for name in there if name not in made)]]
 
     def column(self, name: str) -> Column:
         """One column; those that change with the labels are made anew each time."""
         if name == "label":
-            return Column.of(name, np.array(self.labels.values(), dtype=object))
+            with self._lock:
+                if self._label is None or self._label[0] != self.labels.revision:
+                    self._label = self.labels.revision, Column.of(name, np.array(self.labels.values(), dtype=object))
+                return self._label[1]
         if name == "predicted" and self.prediction is not None:
             return Column.of(name, self.prediction.predicted.astype(object))
         if name == "confidence" and self.prediction is not None:
             return Column.of(name, self.prediction.confidence)
         with self._lock:
+            self._names()
             if name not in self._columns:
                 raw = density(self.positions) if name == "density" else self.run.column("label" if name == DATA_LABEL else name)
                 self._columns[name] = Column.of(name, raw)
             return self._columns[name]
 
-    def set_columns(self, **columns: Any) -> None:
+    def _names(self) -> list[str]:
+        """The names of the run's columns, read again when somebody has written them: a command in another terminal, say."""
+        written = self.run.columns_written
         with self._lock:
-            self.run.set_columns(**columns)
-            for name in columns:
-                self._columns.pop(name, None)
-
-    def changed(self) -> None:
-        """The run's columns were written by something else."""
-        with self._lock:
-            self._columns.clear()
+            if self._seen is None or self._seen[0] != written:
+                self._columns.clear()
+                self._seen = written, self.run.columns
+            return self._seen[1]
 
     def mask(self, filters: Sequence[Mapping[str, Any]]) -> np.ndarray | None:
         """bool [n], the items that all filters keep; None without filters. The last ones are remembered."""
@@ -241,7 +249,7 @@ class Opened:
         found = jobs.classified(self._centred, y, method)
         self.prediction = found
         if keep:
-            self.set_columns(given_label=y.tolist(), predicted=found.predicted.tolist(), confidence=found.confidence)
+            self.run.set_columns(given_label=y.tolist(), predicted=found.predicted.tolist(), confidence=found.confidence)
         order = np.argsort(found.confidence, kind="stable")
         ask = [row for row in order[: 12 + len(self.labels)].tolist() if not y[row]][:12]
         said = {"predicted": found.predicted, "confidence": np.round(found.confidence, 4)}

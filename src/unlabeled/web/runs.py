@@ -22,7 +22,7 @@ def describe(one: Opened) -> dict[str, Any]:
     run, config = one.run, one.run.config
     report = run.path / "report.json"
     verdict = one.once("verdict", lambda: json.loads(report.read_text(encoding="utf-8"))["quality"]["verdict"] if report.exists() else None)
-    kept = {"x", "y"} <= set(run.columns)
+    columns = one.columns()
     return {
         "id": one.name,
         "name": one.name,
@@ -43,8 +43,8 @@ def describe(one: Opened) -> dict[str, Any]:
         "thumbnails": run.kind == "image",
         "texts": run.kind == "text",
         "has_report": report.exists(),
-        "map": "kept" if kept else "made",
-        "columns": [column.about() for column in one.columns()],
+        "map": "kept",
+        "columns": [column.about() for column in columns],
         "labels": label_state(one),
         "matryoshka": sizes(one),
     }

@@ -160,7 +160,7 @@ class RunInfo(BaseModel):
     thumbnails: bool
     texts: bool
     has_report: bool
-    map: Literal["kept", "made"]
+    map: Literal["kept"]
     columns: list[ColumnInfo]
     labels: LabelState
     matryoshka: list[int] | None
