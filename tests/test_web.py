@@ -24,6 +24,7 @@ from unlabeled.web.batching import Batcher
 from unlabeled.web.columns import Column, density
 from unlabeled.web.guard import Limits
 from unlabeled.web.opened import Runs
+from unlabeled.web.shapes import Found
 
 WORDS = {
     "pets": ["cat", "dog", "hamster", "purring"],
@@ -159,6 +160,7 @@ def test_words_find_texts_by_meaning_and_by_themselves(client):
     found = post(client, "notes/search", words="sailor in the harbour", k=5).json()
     assert [hit["rank"] for hit in found["hits"]] == [1, 2, 3, 4, 5] and found["milliseconds"] > 0
     assert all(60 <= hit["row"] < 120 for hit in found["hits"])
+    assert Found.model_validate(found, strict=True).model_dump() == found  # it isn't checked by the server itself
 
 
 def test_the_api_finds_what_the_library_finds(client, folder):

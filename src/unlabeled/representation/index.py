@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine on mean-subtracted vectors: exact up to 200,000 vectors, faiss's HNSW of measured recall beyond."""
+"""Nearest neighbours by cosine on mean-subtracted vectors: exact up to 50,000 vectors, faiss's HNSW of measured recall beyond."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import numpy as np
 
 from unlabeled.data.storage import BLOCK, blocks, gather
 
-FLAT_LIMIT = 200_000  # vectors. Exact search costs at most about 10 ms a query up to here, and needs no build
+FLAT_LIMIT = (
+    50_000  # vectors. Exact search needs no build, and costs about 5 ms a query up to here; a server of many people wants less beyond
+)
 RECALL = 0.95  # wanted of the approximate index, and measured
+HELD = 2**29  # numbers of unit vectors that are held in memory at most, for searches that a graph can't do
 FEW = 64  # queries that are searched in one pass
 SAMPLE = 1_000  # queries that recall is measured on
 FILE = "neighbours.faiss"
@@ -75,7 +78,7 @@ class Flat:
 
         self.vectors, self.center = vectors, center
         half = has_bf16()
-        self.margin = 2 * (2.0**-8 + 2.0**-9) if half else 1e-5  # two scores may err in opposite directions
+        self.margin = 2 * (2.0**-8 + 2.0**-9) + 2.0**-9 if half else 1e-5  # two scores may err in opposite directions, and the limit
         self.units = torch.empty(vectors.shape, dtype=torch.bfloat16 if half else torch.float32)
         for start, block in _blocks(vectors, center):
             self.units[start : start + len(block)] = torch.from_numpy(block)
@@ -84,17 +87,20 @@ class Flat:
         """Scores and rows of each of the unit `queries` [m, d], best first: at most k, of those rows that its `keep` [n] keeps."""
         import torch
 
-        found = []
         with torch.inference_mode():
             scores = torch.from_numpy(queries).to(self.units.dtype) @ self.units.T
-            for query, row, kept in zip(queries, scores, keep, strict=True):
+            for row, kept in zip(scores, keep, strict=True):
                 if kept is not None:
                     row.masked_fill_(torch.from_numpy(~kept), -torch.inf)
-                limit = float(row.topk(k).values[-1]) - self.margin if k < len(row) else -2.0
-                rows = torch.nonzero(row >= max(limit, -2.0)).ravel().numpy()
-                exact = unit(gather(self.vectors, rows), self.center) @ query
-                best = np.argsort(-exact, kind="stable")[:k]
-                found.append((exact[best], rows[best]))
+            tenth = scores.topk(k).values[:, -1:].float() - self.margin
+            which, near = torch.nonzero(scores >= tenth.clamp_min(-2.0).to(scores.dtype), as_tuple=True)
+        rows, found = near.numpy(), []
+        ends = np.cumsum(np.bincount(which.numpy(), minlength=len(queries)))
+        for query, start, end in zip(queries, [0, *ends], ends, strict=False):
+            part = rows[start:end]
+            exact = unit(gather(self.vectors, part), self.center) @ query
+            best = np.argsort(-exact, kind="stable")[:k]
+            found.append((exact[best], part[best]))
         return found
 
 
@@ -122,16 +128,18 @@ class Index:
         k = min(k, len(self.vectors))
         if self.info["kind"] == "flat":
             return self.flat.search(unit(queries, self.center), k, keep)
-        found = []
-        for query, kept in zip(queries, keep, strict=True):  # a graph that was built for all finds few of a small part: exact
-            rows = None if kept is None else np.flatnonzero(kept)
-            if rows is None:
-                scores, near = self.search(query[None], k)
-            else:
-                part = gather(self.vectors, rows)
-                scores, near = _exact(unit(query[None], self.center), part, self.center, min(k, len(rows))) if len(rows) else _nothing()
-                near = rows[near]
-            found.append((np.clip(scores[0], -1, 1), near[0]))
+        found: list[Any] = [None] * len(queries)
+        free = [place for place, kept in enumerate(keep) if kept is None]
+        if free:
+            for place, scores, rows in zip(free, *self.search(queries[free], k), strict=True):
+                found[place] = scores, rows
+        for place, kept in enumerate(keep):  # a graph that was built for all finds few of a small part: exact
+            if kept is not None and self.vectors.size <= HELD:
+                found[place] = self.flat.search(unit(queries[place][None], self.center), k, [kept])[0]
+            elif kept is not None:
+                rows = np.flatnonzero(kept)
+                scores, near = _exact(unit(queries[place][None], self.center), gather(self.vectors, rows), self.center, k)
+                found[place] = np.clip(scores[0], -1, 1), rows[near[0]]
         return found
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -190,10 +198,6 @@ def has_bf16() -> bool:
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _nothing() -> tuple[np.ndarray, np.ndarray]:
-    return np.empty((1, 0), np.float32), np.empty((1, 0), np.int64)
 
 
 def _exact(queries: np.ndarray, vectors: np.ndarray, center: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+LINGER = 0.004  # seconds that a batch waits at most for as many as the last one had
+
 
 class Batcher:
-    """Calls `work` with lists of up to `most` things, from one thread. While it is busy, what comes in is gathered.
+    """Calls `work` with lists of up to `most` things, from one thread. While it is busy, others gather; who is alone never waits.
 
     work: a list of m things -> m results. What it raises reaches all who asked in that batch; one thing alone is tried again by
     itself then, so that a bad one spoils no other's answer.
@@ -40,14 +43,20 @@ class Batcher:
         self._waiting.put(None)
 
     def _run(self) -> None:
+        expected = 1  # those who were answered together mostly ask again together: alone, the first of them would delay the rest
         while (first := self._waiting.get()) is not None:
-            batch = [first]
-            while len(batch) < self.most and not self._waiting.empty():
-                following = self._waiting.get()
+            batch, end = [first], time.monotonic() + LINGER
+            while len(batch) < self.most:
+                try:
+                    left = end - time.monotonic() if len(batch) < expected else 0
+                    following = self._waiting.get(timeout=left) if left > 0 else self._waiting.get_nowait()
+                except queue.Empty:
+                    break
                 if following is None:
                     self._waiting.put(None)
                     break
                 batch.append(following)
+            expected = len(batch)
             self._answer(batch)
 
     def _answer(self, batch: list[tuple[Any, Future[Any]]]) -> None:
