@@ -218,7 +218,7 @@ class Representation:
         """Full-text search (BM25, English stems and stop words): rows int64, scores float32, best first; at most k texts."""
         if self.kind != "text":
             raise InputError(f"{self.path} has no texts (its items are of kind {self.kind!r}): search by example, with `id:...` or a file")
-        return self._store.search_text(query, _positive(k))
+        return self._store.words.search(query, _positive(k))
 
 
 def import_vectors(

@@ -3,10 +3,8 @@
 Why two tables: open-source LanceDB adds a column of given values only by rewriting the table. So the narrow one is rewritten, as one new
 version (atomic: a reader sees the old columns or the new), and the wide one, with pictures and vectors, is written once.
 
-Why LanceDB's own full-text search, measured on the 7,936 docstrings of Python 3.11's library against bm25s 0.3.16 (2 busy cores): built in
-0.45 s (bm25s 0.92), 20,000 lines of 80 letters in 0.15 s (1.44), 6 ms a query (1.2). Both put `gzip.GzipFile` in the top 3 for "open a
-compressed file". Its English stemmer and stop words are on: "run a subprocess and capture output" then
-finds `CompletedProcess` first ("outputs", "captured"). In another language only the stems are lost.
+Ids and texts are kept once more in `items.arrow`, mapped when read, and full-text search has an index of its own (`fulltext.py`):
+lancedb takes 2.5 s to import and several ms to answer a query over 100,000 texts, which nobody who only searches should wait for.
 """
 
 from __future__ import annotations
@@ -27,12 +25,14 @@ import numpy as np
 
 from unlabeled.data.storage import BLOCK, gather
 from unlabeled.errors import InputError
+from unlabeled.representation.fulltext import Words
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from unlabeled.data import Items
 
+ARROW = "items.arrow"
 THUMBNAIL = 64  # pixels, the longer side
 
 
@@ -44,14 +44,25 @@ def write(folder: Path, items: Items, vectors: np.ndarray) -> None:
     content = {"text": [pa.field("text", pa.string())], "image": [pa.field("thumbnail", pa.binary())]}.get(items.kind, [])
     vector = pa.field("vector", pa.list_(pa.float32(), vectors.shape[1]))
     schema = pa.schema([pa.field("row", pa.int64()), pa.field("id", pa.string()), *content, vector])
-    table = database.create_table("items", _batches(items, vectors, schema), schema=schema)
-    if items.kind == "text":
-        from lancedb.index import FTS
-
-        table.create_index("text", config=FTS(language="English", stem=True, remove_stop_words=True))
+    database.create_table("items", _batches(items, vectors, schema), schema=schema)
+    _write_arrow(folder, items)
     rows = pa.array(np.arange(len(vectors)))
     columns = {_stored(name): _column(name, values, len(vectors)) for name, values in items.columns.items()}
     database.create_table("columns", pa.table({"row": rows, **columns}))
+
+
+def _write_arrow(folder: Path, items: Items) -> None:
+    """Ids, texts and the index of their words, for those who only search."""
+    import pyarrow as pa
+
+    columns = {"id": _strings(list(items.ids))}
+    if items.kind == "text":
+        texts = items.take(np.arange(len(items)))
+        columns["text"] = _strings(texts)
+        Words.of(texts).write(folder)
+    table = pa.table(columns)
+    with pa.OSFile(str(folder / ARROW), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=65_536)
 
 
 def _batches(items: Items, vectors: np.ndarray, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -98,6 +109,11 @@ class Store:
 
     def values(self, name: str) -> list[str]:
         """All of `id` or `text`, in row order."""
+        if (self.folder / ARROW).exists():
+            import pyarrow as pa
+
+            with pa.memory_map(str(self.folder / ARROW)) as file:
+                return pa.ipc.open_file(file).read_all()[name].to_pylist()  # type: ignore[no-any-return]
         return self._in_order(self.items.search().select(["row", name]).limit(self.count).to_arrow())[name].to_pylist()
 
     def thumbnails(self, rows: Sequence[int] | np.ndarray) -> list[bytes]:
@@ -105,12 +121,10 @@ class Store:
         png = dict(zip(found["row"].to_pylist(), found["thumbnail"].to_pylist(), strict=True))
         return [png[int(row)] for row in rows]
 
-    def search_text(self, query: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        from lancedb.query import MatchQuery
-
-        words = MatchQuery(query, "text")  # not a bare string, which in quotes is a phrase, for which the index has no positions
-        found = self.items.search(words, query_type="fts").select(["row", "_score"]).limit(min(k, self.count)).to_arrow()
-        return found["row"].to_numpy().astype(np.int64), found["_score"].to_numpy().astype(np.float32)
+    @cached_property
+    def words(self) -> Words:
+        """The full-text index; made now for runs that were written before there was one."""
+        return Words.read(self.folder, self.count) or Words.of(self.values("text"))
 
     def columns(self) -> list[str]:
         return [_asked(name) for name in self._columns().column_names if name != "row"]

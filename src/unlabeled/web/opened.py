@@ -17,7 +17,6 @@ from unlabeled import jobs
 from unlabeled.data import Items
 from unlabeled.errors import InputError
 from unlabeled.labels import Labels
-from unlabeled.representation.index import has_bf16
 from unlabeled.run import Run, blend
 from unlabeled.web.batching import Batcher
 from unlabeled.web.columns import Column, density
@@ -150,9 +149,9 @@ class Opened:
     # Search
 
     def embed(self, thing: str | Items) -> np.ndarray:
-        """The vector of one item to search by, float32 [d]. Those of texts are remembered, and made in bfloat16 where that is fast."""
+        """The vector of one item to search by, float32 [d]. Those of texts are remembered."""
         self._needs_model()
-        return self.embedder((thing, False)) if not isinstance(thing, str) else self._asked(thing).result()
+        return self.embedder(thing) if not isinstance(thing, str) else self._asked(thing).result()
 
     def _asked(self, text: str) -> Future[np.ndarray]:
         """The vector of a query, being made or remembered: two who ask the same wait for the same."""
@@ -161,7 +160,7 @@ class Opened:
             if known is not None and not (known.done() and known.exception()):
                 self._vectors.move_to_end(text)
             else:
-                self._vectors[text] = self.embedder.submit((text, True))
+                self._vectors[text] = self.embedder.submit(text)
                 while len(self._vectors) > REMEMBERED:
                     self._vectors.popitem(last=False)
             return self._vectors[text]
@@ -169,36 +168,24 @@ class Opened:
     def embed_all(self, things: Sequence[str | Items]) -> np.ndarray:
         """The vectors of many, float32 [m, d], a piece at a time, so that others get their turn."""
         self._needs_model()
-        answers = [self.embedder.submit((thing, False)) for thing in things]
+        answers = [self.embedder.submit(thing) for thing in things]
         return np.stack([answer.result() for answer in answers])
 
     def _needs_model(self) -> None:
         if not self.has_model:
             raise InputError(f"{self.name} has no model that takes new items: search it by an item or by a vector")
 
-    def _embed(self, things: list[tuple[str | Items, bool]]) -> list[np.ndarray]:
-        """Vectors of (item, whether three digits are enough)."""
+    def _embed(self, things: list[str | Items]) -> list[np.ndarray]:
         found: list[Any] = [None] * len(things)
-        for rough in (True, False):
-            texts = [place for place, (thing, wanted) in enumerate(things) if isinstance(thing, str) and wanted is rough]
-            for start in range(0, len(texts), PIECE):
-                places = texts[start : start + PIECE]
-                for place, vector in zip(places, self._embed_texts([str(things[place][0]) for place in places], rough), strict=True):
-                    found[place] = vector
-        for place, (thing, _) in enumerate(things):
+        texts = [place for place, thing in enumerate(things) if isinstance(thing, str)]
+        for start in range(0, len(texts), PIECE):
+            places = texts[start : start + PIECE]
+            for place, vector in zip(places, self.run.embed([things[place] for place in places]), strict=True):
+                found[place] = vector
+        for place, thing in enumerate(things):
             if found[place] is None:
                 found[place] = self.run.embed(thing)[0]
         return found
-
-    def _embed_texts(self, texts: list[str], rough: bool) -> np.ndarray:
-        model = self.run.model
-        if not rough or getattr(model, "embed_precision", None) != "32-true" or not has_bf16():
-            return self.run.embed(texts)
-        model.embed_precision = "bf16-mixed"  # only this thread uses the model
-        try:
-            return self.run.embed(texts)
-        finally:
-            model.embed_precision = "32-true"
 
     def near(self, vector: np.ndarray, k: int, keep: np.ndarray | None = None) -> list[tuple[int, float]]:
         """(row, cosine) of the k nearest items, of those that `keep` [n] keeps."""
