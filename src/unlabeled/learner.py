@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 import zlib
@@ -37,8 +38,10 @@ from unlabeled.views import views_for
 from unlabeled.views.images import to_batch
 
 CHECKPOINT = "checkpoint.safetensors"
-CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SECONDS = float(os.environ.get("UNLABELED_CHECKPOINT_SECONDS", "20"))  # at least so long between two
 EMBED_ROWS = 512
+# Systems whose steps, cut into parts, would be other steps than one process's.
+ALONE = {"JULE": "it would draw other triplets in each", "ClusterNS": "what counts as a false negative is a share of the whole batch"}
 EMBED_TOKENS = 2048  # of texts in a transformer: a batch whose activations a CPU's cache holds, long texts or short ones
 
 
@@ -175,7 +178,9 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             training = _Training(self, net, items, Path(checkpoint) if checkpoint else None)
             if resume:
                 training.restore()
+            training.meet()
             self.loss_curve_ = training.run(watch)
+            _gather_parameters(net)
         self.net_ = net.cpu().eval()
         self._finish(items)
         return self
@@ -360,7 +365,7 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         device = _device(self.device)
-        net = self.net_.to(device)
+        net = self.net_ if device.type == "cpu" else self.net_.to(device)  # it lies on the CPU; to look for that takes ms, a query's time
         if self.embed_precision not in ("32-true", "bf16-mixed"):
             raise InputError(f'embed_precision must be "32-true" or "bf16-mixed", got {self.embed_precision!r}')
         half = self.embed_precision == "bf16-mixed"
@@ -372,7 +377,8 @@ class Learner(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         try:
             return _embed(vectors, Source(items, net.encode, self.inputs_, device), whitening, out, progress)
         finally:
-            net.cpu()
+            if device.type != "cpu":
+                net.cpu()
 
     def _finish(self, items: Items) -> None:
         """Measure what the vectors need after the network: their mean and principal axes, on at most 10,000 examples."""
@@ -489,21 +495,38 @@ class _Training:
 
     def __init__(self, learner: Learner, net: Net, items: Items, folder: Path | None):
         self.learner, self.net, self.items, self.folder = learner, net, items, folder
+        if _processes() > 1 and (items.kind in GRAPHS or type(learner).__name__ in ALONE):
+            why = ALONE.get(type(learner).__name__, f"a {items.kind} is learned as a whole")
+            raise InputError(f"{type(learner).__name__} learns in one process, here are {_processes()}: {why}; leave out --devices")
         self.fabric = _fabric(learner)
         share_statistics(net)
         self.batch_size, self.steps_per_epoch, self.steps, self.epochs = plan(learner, len(items))
         if self.batch_size % world():
             raise InputError(f"a batch of {self.batch_size} examples can't be shared by {world()} processes: choose a multiple")
-        self.optimizers = learner.optimizers(net)
-        self.bases = {name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()}
+        if _sharded() and type(learner).before_epoch is not Learner.before_epoch:
+            raise InputError(
+                f"{type(learner).__name__} looks at all the data before an epoch, which takes the whole model: use strategy ddp"
+            )
         objective = _Objective(learner, net)
         self.objective: Any = self.fabric.setup_module(torch.compile(objective) if learner.compile else objective)
+        self.optimizers = learner.optimizers(net)  # only now: FSDP has put parts of the parameters in their place
+        self.bases = {name: [group["lr"] for group in optimizer.param_groups] for name, optimizer in self.optimizers.items()}
         self.stepping: dict[str, Any] = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in self.optimizers.items()}
         self.source = Source(items, net.encode, learner.inputs_, self.fabric.device)
         self.views = learner.views if learner.views is not None else learner.default_views(items.kind)
         self.step, self.losses = 0, [0.0] * self.epochs  # losses: sums over the steps of each epoch
         self.mark = {"n": len(items), "kind": items.kind, "parameters": {k: plain(v) for k, v in learner.get_params(deep=False).items()}}
         self.mark["data"] = fingerprint(items)
+
+    def meet(self) -> None:
+        """InputError unless the processes of a shared training have the same data and stand at the same step."""
+        if world() > 1:
+            everyone: list[Any] = [None] * world()
+            torch.distributed.all_gather_object(everyone, (self.mark["n"], self.mark["data"], self.step))
+            if len({(n, data) for n, data, _ in everyone}) > 1:
+                raise InputError("the processes read different data: the path must lead to the same files on every machine")
+            if len({step for *_, step in everyone}) > 1:
+                raise InputError("the processes found different checkpoints: the run's folder must lie on storage that all machines share")
 
     def run(self, watch: Callable[[Progress], None] | None) -> list[float]:
         self.net.train()
@@ -523,7 +546,7 @@ class _Training:
                 self.losses[epoch] += loss
                 self.step += 1
                 now, end = time.monotonic(), within == self.steps_per_epoch - 1 or self.step == self.steps
-                if self.folder and now - saved > CHECKPOINT_SECONDS and (end or not at_epochs_only):
+                if self.folder and self._agree(now - saved > CHECKPOINT_SECONDS) and (end or not at_epochs_only):
                     self.save()
                     saved = now
                 if watch and (end or now - told > 0.25):
@@ -532,7 +555,7 @@ class _Training:
                     left = (self.steps - self.step) / rate
                     watch(Progress(self.step, self.steps, epoch + 1, self.epochs, loss, rate * self.batch_size, left, end, self._peek))
         except KeyboardInterrupt:
-            if self.folder and not at_epochs_only:
+            if self.folder and not at_epochs_only and not _sharded():  # alone no process has it all
                 self.save()
             raise
         if self.folder and self.steps:
@@ -568,6 +591,10 @@ class _Training:
             self.learner.after_step(self.net, batch)
         return total if world() == 1 else float(self.fabric.all_reduce(torch.tensor(total), reduce_op="mean"))
 
+    def _agree(self, due: bool) -> bool:
+        """What the first process decides, where all have to take part in saving."""
+        return self.fabric.broadcast(due) if _sharded() else due  # type: ignore[no-any-return]
+
     def _order(self, epoch: int) -> np.ndarray:
         generator = torch.Generator().manual_seed(zlib.crc32(f"{self.learner.seed}/epoch/{epoch}".encode()))
         order = np.asarray(self.learner.order(self.net, len(self.items), generator))
@@ -584,12 +611,14 @@ class _Training:
 
     def save(self) -> None:
         """Everything that a resumed run needs, in one file that appears at once or not at all."""
-        if self.folder is None or rank():
+        if self.folder is None or (rank() and not _sharded()):
             return
-        tensors = {f"net/{name}": value for name, value in self.net.state_dict().items()}
+        tensors = {f"net/{name}": _whole(value) for name, value in self.net.state_dict().items()}
         for name, optimizer in self.optimizers.items():
             for i, state in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer/{name}/{i}/{key}": value for key, value in state.items() if isinstance(value, Tensor)}
+                tensors |= {f"optimizer/{name}/{i}/{key}": _whole(value) for key, value in state.items() if isinstance(value, Tensor)}
+        if rank():
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         write_tensors(self.folder / CHECKPOINT, tensors, {"step": self.step, "losses": self.losses, "mark": self.mark})
 
@@ -614,7 +643,10 @@ class _Training:
         changed = [f"{k}={theirs.get(k)!r} (now {v!r})" for k, v in ours.items() if theirs.get(k) != v]
         if changed:
             raise InputError(f"the checkpoint was made with {', '.join(changed)}: resume with the same settings or train without resume")
-        self.net.load_state_dict({k.removeprefix("net/"): v for k, v in tensors.items() if k.startswith("net/")})
+        kept = {k.removeprefix("net/"): v for k, v in tensors.items() if k.startswith("net/")}
+        if _sharded():
+            kept |= {k: _split(kept[k], like) for k, like in self.net.state_dict().items() if k in kept}
+        self.net.load_state_dict(kept)
         for name, optimizer in self.optimizers.items():
             state: dict[int, dict[str, Tensor]] = {}
             prefix = f"optimizer/{name}/"
@@ -623,8 +655,7 @@ class _Training:
                 if key.startswith(prefix):
                     i, slot = key.removeprefix(prefix).split("/", 1)
                     like = parameters[int(i)]
-                    # The optimizer's fused kernel takes it for granted that its state lies in memory as the parameter does.
-                    state.setdefault(int(i), {})[slot] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+                    state.setdefault(int(i), {})[slot] = _split(value, like) if value.shape == like.shape else value
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         self.step, self.losses = said["step"], said["losses"]
 
@@ -748,22 +779,64 @@ def _device(name: str) -> torch.device:
 
 
 def _fabric(learner: Learner) -> Any:
-    """One process alone, or, where torchrun started several, this one among them (DDP)."""
+    """One process alone, or, where launch.py or torchrun started several, this one among them (DDP)."""
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import TorchElasticEnvironment
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies import DDPStrategy, ModelParallelStrategy
 
     accelerator = "auto" if learner.device == "auto" else _device(learner.device).type
-    processes = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    processes = _processes()
     if processes == 1:
         return Fabric(accelerator=accelerator, devices=1, precision=_precision(learner))
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # not how they found each other
     here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
     # Buffers (batch norm, banks, queues) are kept alike by the parts themselves. Some systems leave weights unused in a step.
     environment = TorchElasticEnvironment()
-    strategy = DDPStrategy(forward_sync_buffers=False, find_unused_parameters=True, cluster_environment=environment)
+    strategy: Any = DDPStrategy(forward_sync_buffers=False, find_unused_parameters=True, cluster_environment=environment)
+    if _sharded():
+        from torch.distributed.fsdp import fully_shard
+
+        def shard(module: nn.Module, mesh: Any) -> nn.Module:
+            return fully_shard(module, mesh=mesh["data_parallel"])
+
+        # FSDP2: Fabric's own FSDPStrategy, of the first FSDP, refuses CPUs.
+        strategy = ModelParallelStrategy(shard, data_parallel_size=processes, tensor_parallel_size=1)
+        strategy.cluster_environment = environment
     fabric = Fabric(accelerator=accelerator, devices=here, num_nodes=processes // here, strategy=strategy, precision=_precision(learner))
     fabric.launch()
     return fabric
+
+
+def _processes() -> int:
+    """How many processes launch.py or torchrun started to train together."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def _sharded() -> bool:
+    """Whether each process keeps only a part of every parameter and of the optimizer's state (FSDP)."""
+    return _processes() > 1 and os.environ.get("UNLABELED_STRATEGY") == "fsdp"
+
+
+def _whole(value: Tensor) -> Tensor:
+    """A tensor that the processes have parts of; all of them must ask for it."""
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def _split(value: Tensor, like: Tensor) -> Tensor:
+    """The value laid out in memory as another tensor is, which optimizers' fused kernels take for granted, and split as it is."""
+    if hasattr(like, "placements"):
+        from torch.distributed.tensor import distribute_tensor
+
+        return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
+    return torch.empty_like(like).copy_(value)
+
+
+def _gather_parameters(net: nn.Module) -> None:
+    """Whole parameters again, in place of this process's parts."""
+    for module in net.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if hasattr(parameter, "full_tensor"):
+                module.register_parameter(name, nn.Parameter(parameter.full_tensor().detach(), parameter.requires_grad))
 
 
 def _precision(learner: Learner) -> str:
