@@ -1,6 +1,7 @@
 # make demo    set up and run the main job on real data        make demo DATA=cifar10    the same on a set of $UNLABELED_DATA
 # make test    set up, lint, type-check, run the tests          make lint                 only the first two of them
 # make venv    only the set-up                                  make clean                remove the set-up and the demo's output
+# make bench   set up and measure speed beside the peers (needs UNLABELED_DATA; under an hour)    make bench BENCH="search --full"    one
 #
 # PyTorch: a CPU build by default, from PyTorch's own CPU index where that answers and from the default package registry where it doesn't.
 #   make venv GPU=1            the default registry's build, which on Linux is the CUDA one
@@ -23,7 +24,7 @@ export UNLABELED_DATA := $(CURDIR)/../shared/data
 endif
 endif
 
-.PHONY: demo test lint venv clean
+.PHONY: demo test bench lint venv clean page test-page
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -32,10 +33,23 @@ demo: $(READY)
 test: lint
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(BENCH)
+
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check --quiet src tests benchmarks
 	$(BIN)/mypy
+
+# The page's source is in web/ and its build in src/unlabeled/web/static, so that only who changes it needs Node.
+page:
+	cd web && npm ci --no-audit --no-fund && npm run build
+
+test-page: $(READY)
+	cd web && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
+	@git diff --exit-code --stat -- src/unlabeled/web/static && [ -z "$$(git status --porcelain -- src/unlabeled/web/static)" ] || \
+	  { echo 'the page in src/unlabeled/web/static is not what web/ builds: make page, and commit it'; exit 1; }
+	cd web && HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 UNLABELED_PYTHON='$(CURDIR)/$(BIN)/python' npm run e2e
 
 venv: $(READY)
 
