@@ -110,6 +110,8 @@ def application(opened: Runs, *, limits: Limits | None = None, token: str | None
 
     @app.get("/", include_in_schema=False)
     def page() -> Response:
+        if not (PAGE / "index.html").is_file():
+            raise HTTPException(404, "the page is missing from this installation: only the API is served")
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
     if (PAGE / "assets").is_dir():
