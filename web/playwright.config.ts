@@ -13,8 +13,9 @@ const runs = ["digits", "pixels", "docs"].map((name) => join(folder, name)).join
 export default defineConfig({
   testDir: "e2e",
   outputDir: join(folder, "results"),
-  timeout: 60_000,
+  timeout: 120_000, // software WebGL on a busy machine
   expect: { timeout: 15_000 },
+  retries: process.env.CI ? 1 : 0,
   workers: 1, // one server and one set of labels for all
   forbidOnly: Boolean(process.env.CI),
   reporter: [["list"]],
