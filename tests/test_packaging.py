@@ -48,7 +48,8 @@ def test_whatever_the_code_imports_is_declared():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add((node.module or "").split(".")[0])
-    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["minilm"], *PROJECT["optional-dependencies"]["rdf"]]
+    extras = [requirement for name in ("minilm", "rdf", "ray") for requirement in PROJECT["optional-dependencies"][name]]
+    declared = [*PROJECT["dependencies"], *extras]
     names = {canonicalize_name(Requirement(requirement).name) for requirement in declared}
     brought_by = packages_distributions()
     foreign = imported - sys.stdlib_module_names - {"unlabeled"}

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unlabeled import __version__, cli_jobs
+from unlabeled import __version__, cli_jobs, launch
 from unlabeled.errors import InputError, MissingCompiler, MissingExtra
 
 KINDS = ("image", "text", "vector", "table", "graph", "triples")
@@ -20,6 +20,7 @@ FAILED = 2  # exit status of whatever a user can mend
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     options = parser().parse_args(arguments)
+    options.arguments = sys.argv[1:] if arguments is None else arguments
     if not hasattr(options, "run"):
         parser().print_help()
         return 0
@@ -76,14 +77,20 @@ def parser() -> argparse.ArgumentParser:
     learn.add_argument("--out", metavar="RUN", help="the run's folder (default: runs/NAME)")
     learn.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
     learn.add_argument("--overwrite", action="store_true", help="replace the run that is there")
+    launch.add_options(learn)
 
     embed = _command(commands, "embed", _embed, "vectors of new items, as a run's own were made")
     embed.add_argument("run_folder", metavar="RUN")
     embed.add_argument("path")
-    embed.add_argument("-o", "--output", required=True, help="a .parquet or .npy file")
+    embed.add_argument("-o", "--output", required=True, help="a .parquet or .npy file; with --ray-address a folder")
     embed.add_argument("--kind", choices=KINDS)
     embed.add_argument("--column")
     embed.add_argument("--nodes", metavar="TABLE", help="of a graph: a table of its nodes, as in learn")
+    embed.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="many Parquet files (a folder, a pattern, s3://...) on a Ray cluster: local, auto or HOST:PORT",
+    )
 
     search = _command(commands, "search", _search, "the items nearest to a file, to words or to an item")
     search.add_argument("run_folder", metavar="RUN")
@@ -168,6 +175,15 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def _learn(options: argparse.Namespace) -> None:
+    if launch.among_several():
+        launch.take_part(options, _settings(options.set), _learn_here)
+    elif launch.wanted(options):
+        launch.start(options, options.arguments)
+    else:
+        _learn_here(options)
+
+
+def _learn_here(options: argparse.Namespace) -> None:
     from unlabeled.progress import Screen
     from unlabeled.run import _folder_for, learn
 
@@ -202,7 +218,21 @@ def _learn(options: argparse.Namespace) -> None:
     print(f"report: {run.path / 'report.html'}")
 
 
+def _embed_on_ray(options: argparse.Namespace) -> None:
+    from unlabeled.scale import embed
+
+    options.interrupted = f"the shards that are whole are kept in {options.output}: the same command goes on"
+    tell = lambda line: print(line, file=sys.stderr, flush=True)  # noqa: E731
+    address, out = options.ray_address, options.output
+    said = embed(options.run_folder, options.path, out, address=address, kind=options.kind, column=options.column, say=tell)
+    if said["skipped"]:
+        print(f"skipped {said['skipped']:,} rows without a readable item", file=sys.stderr)
+    print(f"{said['rows']:,} vectors of {said['width']} numbers in {len(said['shards'])} files: {out}")
+
+
 def _embed(options: argparse.Namespace) -> None:
+    if options.ray_address:
+        return _embed_on_ray(options)
     import numpy as np
 
     from unlabeled.data import read
@@ -287,7 +317,10 @@ def _export(options: argparse.Namespace) -> None:
     from unlabeled.exports import export
     from unlabeled.run import open
 
-    made = export(open(options.run_folder), options.to, neighbours=options.neighbours, vectors=options.vectors)
+    run = open(options.run_folder)
+    if len(run) > 20_000 and options.to.endswith(".parquet"):
+        print(f"finding the neighbours of {len(run):,} items ...", file=sys.stderr, flush=True)
+    made = export(run, options.to, neighbours=options.neighbours, vectors=options.vectors)
     print(f"{made['rows']:,} items: {made['file']}")
     if made["file"].endswith(".parquet"):
         text = " --text text" if "text" in made["columns"] else ""

@@ -44,6 +44,9 @@ def add(command: Callable[[str, Any, str], argparse.ArgumentParser], settings: C
     curate.add_argument("-n", type=int, required=True, help="how many items to choose")
     curate.add_argument("--levels", help="clusters of each level, most first: 1000,100 (default: by the number of items)")
     curate.add_argument("-o", "--output", help="write the chosen ids to a file, one a line")
+    curate.add_argument(
+        "--ray-address", metavar="ADDRESS", help="RUN is what embed --ray-address wrote; a Ray cluster: local, auto or HOST:PORT"
+    )
 
     classify = job("classify", _classify, "classes for all items, from the labels of some", labels=True)
     classify.add_argument("--method", default="probe", help="probe (default), mean, propagation, sea, dlds")
@@ -226,10 +229,15 @@ def _curate(options: argparse.Namespace) -> None:
         print(f"{result['evenness']:.3f}, of as many drawn at random {result['evenness_at_random']:.3f}")
 
     levels = _whole_numbers("--levels", options.levels) if options.levels else None
-    result = jobs.curate(_open(options), options.n, levels, options.seed)
+    if options.ray_address:
+        from unlabeled.scale import curate
+
+        result = curate(options.run_folder, options.n, levels=levels, seed=options.seed, address=options.ray_address)
+    else:
+        result = jobs.curate(_open(options), options.n, levels, options.seed)
     if options.output:
         Path(options.output).write_text("".join(f"{name}\n" for name in result["ids"]), encoding="utf-8")
-    _print(options, result, show, "curated, curation_cluster")
+    _print(options, result, show, "" if options.ray_address else "curated, curation_cluster")
 
 
 def _classify(options: argparse.Namespace) -> None:

@@ -514,6 +514,7 @@ class _Training:
         self.stepping: dict[str, Any] = {name: self.fabric.setup_optimizers(optimizer) for name, optimizer in self.optimizers.items()}
         self.source = Source(items, net.encode, learner.inputs_, self.fabric.device)
         self.views = learner.views if learner.views is not None else learner.default_views(items.kind)
+        self.seen: np.ndarray | None = None
         self.step, self.losses = 0, [0.0] * self.epochs  # losses: sums over the steps of each epoch
         self.mark = {"n": len(items), "kind": items.kind, "parameters": {k: plain(v) for k, v in learner.get_params(deep=False).items()}}
         self.mark["data"] = fingerprint(items)
@@ -549,6 +550,9 @@ class _Training:
                 if self.folder and self._agree(now - saved > CHECKPOINT_SECONDS) and (end or not at_epochs_only):
                     self.save()
                     saved = now
+                if end and _sharded():
+                    self.seen = None
+                    self.seen = self._seen_together()
                 if watch and (end or now - told > 0.25):
                     told = now
                     rate = (self.step - first) / (now - started)
@@ -602,7 +606,17 @@ class _Training:
             raise ValueError(f"{type(self.learner).__name__}.order gave {order.shape}, wanted {(len(self.items),)}")
         return order
 
+    def _seen_together(self) -> np.ndarray:
+        """What `_peek` gives, where it takes all processes: their parts are put together for it."""
+        root = self.objective.module
+        root.unshard()
+        z = self._peek(EMBED_ROWS)
+        root.reshard()
+        return z
+
     def _peek(self, m: int) -> np.ndarray:
+        if self.seen is not None:
+            return self.seen[:m]
         with _eval(self.net), torch.no_grad():
             x = self.source.batch(np.arange(min(m, len(self.items))))
             # A collapse shows in the projection; the encoder under a collapsed projector looks like an untrained one.
@@ -797,6 +811,8 @@ def _fabric(learner: Learner) -> Any:
         from torch.distributed.fsdp import fully_shard
 
         def shard(module: nn.Module, mesh: Any) -> nn.Module:
+            for parameter in module.parameters():  # of channels-last ones FSDP can't make parts
+                parameter.data = parameter.data.contiguous()
             return fully_shard(module, mesh=mesh["data_parallel"])
 
         # FSDP2: Fabric's own FSDPStrategy, of the first FSDP, refuses CPUs.
