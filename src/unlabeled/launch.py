@@ -91,6 +91,7 @@ def start(options: argparse.Namespace, arguments: list[str]) -> None:
     common.setdefault("PYTHONWARNINGS", "ignore::FutureWarning")
     command = [sys.executable, "-m", "unlabeled", *arguments, "--out", str(options.out)]
     group: dict[int, subprocess.Popen] = {}
+    why = ""
     try:
         for local in range(devices):
             rank = first + local
@@ -105,10 +106,12 @@ def start(options: argparse.Namespace, arguments: list[str]) -> None:
             _interrupt(group)
             raise SystemExit(FAILED) from None
         if any(ended.values()):
-            raise InputError(f"{_cause(ended, reports, world)}; {_kept(options)}")
-        shutil.rmtree(reports, ignore_errors=True)
+            why = _cause(ended, reports, world)
+            raise InputError(f"{why}; {_kept(options)}")
     finally:
         _end(group)
+        if str(reports) not in why:  # the user isn't sent there
+            shutil.rmtree(reports, ignore_errors=True)
 
 
 def _checked(options: argparse.Namespace) -> int:
