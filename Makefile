@@ -46,8 +46,8 @@ page:
 	cd web && npm ci --no-audit --no-fund && npm run build
 
 test-page: $(READY)
-	cd web && npm ci --no-audit --no-fund && npm run check && npm test && npm run build
-	@git diff --exit-code --stat -- src/unlabeled/web/static && [ -z "$$(git status --porcelain -- src/unlabeled/web/static)" ] || \
+	cd web && npm ci --no-audit --no-fund && npm run check && npm test && npm run build -- --outDir ../build/page
+	@diff -r build/page src/unlabeled/web/static || \
 	  { echo 'the page in src/unlabeled/web/static is not what web/ builds: make page, and commit it'; exit 1; }
 	cd web && HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 UNLABELED_PYTHON='$(CURDIR)/$(BIN)/python' npm run e2e
 
