@@ -1,6 +1,7 @@
 # make demo    set up and run the main job on real data        make demo DATA=cifar10    the same on a set of $UNLABELED_DATA
 # make test    set up, lint, type-check, run the tests          make lint                 only the first two of them
 # make venv    only the set-up                                  make clean                remove the set-up and the demo's output
+# make page    build the page from web/ (needs Node 20)           make test-page        its tests, in /usr/bin/chromium too
 # make bench   set up and measure speed beside the peers (needs UNLABELED_DATA)    make bench BENCH="search --full"    one
 #
 # PyTorch: a CPU build by default, from PyTorch's own CPU index where that answers and from the default package registry where it doesn't.
