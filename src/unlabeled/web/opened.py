@@ -37,6 +37,7 @@ class Opened:
         self.labels = Labels(run)
         self.has_model = (run.path / "model.safetensors").exists() and run.kind in ("image", "text", "vector", "table")
         self.prediction: jobs.Classified | None = None
+        self._predicting, self._predicted = threading.Lock(), (-1, "")
         self._columns: dict[str, Column] = {}
         self._kept: dict[Any, Any] = {}
         self._label: tuple[int, Column] | None = None
@@ -233,8 +234,11 @@ class Opened:
         y = np.array(self.labels.values(), dtype=str)
         if len(self.labels.classes()) < 2:
             raise InputError(f"{len(self.labels.classes())} class so far: label items of at least two, and predictions can be made")
-        found = jobs.classified(self._centred, y, method)
-        self.prediction = found
+        with self._predicting:  # of two who ask for the same, the second gets what the first has waited for
+            if self.prediction is None or self._predicted != (revision, method):
+                self.prediction = jobs.classified(self._centred, y, method)
+                self._predicted = revision, method
+            found = self.prediction
         if keep:
             self.run.set_columns(given_label=y.tolist(), predicted=found.predicted.tolist(), confidence=found.confidence)
         order = np.argsort(found.confidence, kind="stable")
