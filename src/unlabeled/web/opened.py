@@ -219,10 +219,8 @@ class Opened:
 
     def _named(self, query: str, k: int, keep: np.ndarray | None) -> list[tuple[int, float]]:
         parts = query.casefold().split()
-        with self._lock:
-            if "names" not in self._kept:
-                self._kept["names"] = [name.casefold() for name in self.run.ids]
-        rows = [row for row, name in enumerate(self._kept["names"]) if all(part in name for part in parts) and (keep is None or keep[row])]
+        names = self.once("names", lambda: [name.casefold() for name in self.run.ids])
+        rows = [row for row, name in enumerate(names) if all(part in name for part in parts) and (keep is None or keep[row])]
         rows.sort(key=lambda row: (len(self.run.ids[row]), row))
         return [(row, 1.0) for row in rows[:k]]
 
@@ -265,9 +263,6 @@ class Opened:
             if key not in self._kept:
                 self._kept[key] = make()
             return self._kept[key]
-
-    def forget(self, key: Any) -> None:
-        self._kept.pop(key, None)
 
 
 class Runs:
