@@ -53,7 +53,9 @@ def _told(run: Opened, found: list[Cluster]) -> dict[str, Any]:
 
 @router.get("/topics", summary="What the texts are about; beside them, how good topics drawn at random are")
 def topics(run: OpenRun, k: Literal["auto"] | Annotated[int, Query(ge=2, le=1_000)] = "auto") -> dict[str, Any]:
-    return run.once(("topics", k), lambda: jobs.topics(run.run, k))  # type: ignore[no-any-return]
+    groups = run.run.path / "clusters.json"  # topics are made of these groups where their number is the same
+    stamp = groups.stat().st_mtime_ns if groups.exists() else 0
+    return run.once(("topics", k, stamp), lambda: jobs.topics(run.run, k))  # type: ignore[no-any-return]
 
 
 @router.get("/duplicates", response_model=Duplicates, summary="Groups of near-duplicates, most similar first")
