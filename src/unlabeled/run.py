@@ -92,7 +92,7 @@ class Run(Representation):
 
     def _near(self, vector: np.ndarray, k: int) -> list[tuple[int, float]]:
         scores, rows = self.neighbours(vector[None], min(k, len(self)))
-        return [(int(r), float(s)) for r, s in zip(rows[0], scores[0], strict=True)]
+        return list(zip(rows[0].tolist(), scores[0].tolist(), strict=True))
 
     def _words(self, query: str, k: int) -> list[tuple[int, float]]:
         """Full-text search and neighbours, blended."""

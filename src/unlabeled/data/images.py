@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from unlabeled.data.items import count, short
+from unlabeled.data.jpegs import decode_into, shape_of, small_jpeg
 from unlabeled.data.storage import RowFile, write_at
 from unlabeled.errors import InputError
 
@@ -113,6 +114,8 @@ def _notes(headers: Sequence[Header]) -> list[str]:
 
 def _headers(chunk: Sequence[Any]) -> list[Header | str]:
     def header(picture: Any) -> Header | str:
+        if (data := small_jpeg(picture)) is not None and (shape := shape_of(data)) is not None and min(shape) > 0:
+            return Header(shape[1], shape[0], shape[2] == 1, animated=False, deep=False)
         with _open(picture) as image:
             if image.width * image.height > MOST_PIXELS:
                 return f"{image.width:,} x {image.height:,} pixels: more than {MOST_PIXELS:,}"
@@ -156,8 +159,13 @@ def _decode_into(
     rows = np.zeros((len(chunk), *shape), np.uint8)
     results: list[tuple[int, str | None]] = []
     for into, (_, position, picture) in zip(rows, chunk, strict=True):
-        done = _or_reason(_pixels, picture, shape)
-        if isinstance(done, str):
+        if (data := small_jpeg(picture)) is not None and decode_into(into, data):
+            done = None
+        else:
+            done = _or_reason(_pixels, picture, shape)
+        if done is None:
+            results.append((position, None))
+        elif isinstance(done, str):
             results.append((position, done))
         else:
             into[...] = done
