@@ -90,7 +90,7 @@ def sent2vec(plan: Plan) -> Iterator[Row]:
     files = [str(plan.data / path) for path in ("english_text/paragraphs.parquet", "stsb/stsb.parquet")]
     options = ["--fasttext", plan.engines["fastText"], "--workers", str(CORES), "--seeds", seeds, "--epochs", epochs]
     found = script(plan, "sent2vec", *files, *options)
-    both = [averages(found, engine, "cpu" if BUSY else "whole_seconds", "similarity") for engine in ("words", "fasttext")]
+    both = [averages(found, engine, "cpu" if BUSY else "whole_seconds", "similarity") for engine in ("ours, words", "fasttext")]
     yield compared("sums of words", "fastText", "s", *both, "STS", 0.02, f"fastText's CBOW over whole sentences; seeds {seeds}")
 
 

@@ -29,11 +29,11 @@ def gather(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     A large memory map is read with positioned reads: touching it in random order maps a whole large page (up to 2 MB) for each row, so that
     a few thousand rows hold gigabytes, and giving the pages back costs more than the reads do.
     """
-    step = int(np.prod(values.shape[1:], dtype=np.int64)) * values.itemsize
     found = _file_under(values) if values.nbytes > RESIDENT else None
     if found is None or not values[:1].flags.c_contiguous:
         return np.asarray(values)[rows]
     file, offset = found
+    step = int(np.prod(values.shape[1:], dtype=np.int64)) * values.itemsize
     out = np.empty((len(rows), *values.shape[1:]), values.dtype)
     if len(rows) == 0:
         return out

@@ -227,11 +227,12 @@ class Index:
     def _approximate(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         wanted = self._wanted(k)
         rows = self.faiss_index.search(queries, wanted, params=self._effort(wanted))[1]
-        short = rows[:, -1] < 0  # too few were reached through the graph
-        scores = _cosines(queries, gather(self.vectors, np.maximum(rows, 0).ravel()).reshape(*rows.shape, -1), self.center)
+        short = rows[:, -1] < 0 if len(rows) and rows.min() < 0 else None  # too few were reached through the graph
+        there = rows if short is None else np.maximum(rows, 0)
+        scores = _cosines(queries, gather(self.vectors, there.ravel()).reshape(*rows.shape, -1), self.center)
         best, each = np.argsort(-scores, axis=1)[:, :k], np.arange(len(rows))[:, None]
         scores, rows = scores[each, best], rows[each, best]
-        if short.any():
+        if short is not None:
             scores[short], rows[short] = _exact(queries[short], self.vectors, self.center, k)
         return scores, rows
 

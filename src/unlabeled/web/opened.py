@@ -209,10 +209,11 @@ class Opened:
         if self.run.kind != "text":
             return self._named(query, k, keep)
         depth = min(len(self), max(DEPTH, k))
-        waiting = self._asked(query) if self.has_model else None
+        early = self._asked(query) if self.has_model and not self.run.by_words_alone(k, k) else None  # embedded while words are looked up
         by_words, scores = self.run.search_text(query, depth if keep is None else min(len(self), 20 * depth))
         found = [(int(row), float(score)) for row, score in zip(by_words, scores, strict=True) if keep is None or keep[row]][:depth]
         lists = [found]
+        waiting = early or (self._asked(query) if self.has_model and not self.run.by_words_alone(len(found), k) else None)
         if waiting is not None:
             lists.append(self.near(waiting.result(), depth, keep))
         return blend(lists, k)
