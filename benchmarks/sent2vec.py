@@ -1,6 +1,6 @@
 """sent2vec beside fastText's CBOW: words a second and sentence similarity, on the same sentences, each in a process of its own.
 
-    python -m benchmarks.sent2vec TEXTS PAIRS [--fasttext PYTHON] [--workers 1,2] [--seeds 0,1,2] [--epochs 5] [--json]
+    python -m benchmarks.sent2vec TEXTS PAIRS [--fasttext PYTHON] [--workers 1,2] [--seeds 0,1,2] [--epochs 5] [--ours 5] [--json]
 
 TEXTS: a Parquet file with a column `text`. PAIRS: a Parquet file of sentence pairs with the columns `sentence1`, `sentence2` and `score`
 (of those with a column `split` the rows that say "test"). PYTHON: the interpreter of an environment with fasttext, SciPy and pyarrow
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--workers", default="1,2")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--ours", type=int, help="epochs of ours, where they should differ")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -121,7 +122,8 @@ def main() -> None:
         parser.error("--epochs: wanted 2 or more, for fastText's speed is that of all but one")
     if options.one:
         engine, workers, seed = options.one.split("|")
-        print(json.dumps(measure(engine, options.texts, options.pairs, int(workers), int(seed), options.epochs)))
+        epochs = options.epochs if engine == "fasttext" else options.ours or options.epochs
+        print(json.dumps(measure(engine, options.texts, options.pairs, int(workers), int(seed), epochs)))
         return
     import pyarrow.parquet as pq
 
@@ -132,7 +134,15 @@ def main() -> None:
         for text in pq.read_table(options.texts, columns=["text"])["text"].to_pylist():
             file.writelines(f"{line}\n" for line in map(plain, END.split(text)) if line)
         file.flush()
-        command = [str(Path(__file__).resolve()), file.name, options.pairs, "--epochs", str(options.epochs)]
+        command = [
+            str(Path(__file__).resolve()),
+            file.name,
+            options.pairs,
+            "--epochs",
+            str(options.epochs),
+            "--ours",
+            str(options.ours or options.epochs),
+        ]
         rows, ratios = list(in_turn(command, engines, options.workers, options.seeds, options.json)), {}
     for workers in sorted({row["workers"] for row in rows}) if "fasttext" in engines else ():
         keys = ("words_a_second", "whole_seconds", "cpu", "similarity")

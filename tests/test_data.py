@@ -18,6 +18,7 @@ import unlabeled.data.images
 import unlabeled.data.storage
 import unlabeled.data.tables
 from unlabeled.data import Items, as_items, read
+from unlabeled.data.jpegs import decode_into, shape_of, small_jpeg
 from unlabeled.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -665,3 +666,35 @@ def test_a_single_picture_file_is_one_item(tmp_path):
     picture(30, 30, 3).save(tmp_path / "cat.jpg")
     items = read(Path(tmp_path / "cat.jpg"), size=8)
     assert list(items.ids) == ["cat.jpg"] and items.values.shape == (1, 8, 8, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("settings", [{}, {"quality": 30, "subsampling": 0}, {"progressive": True}, {"restart_marker_blocks": 1}])
+def test_a_small_jpeg_has_the_pixels_that_pillow_gives(tmp_path, mode, settings):
+    pixels = np.random.default_rng(0).integers(0, 255, (21, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "a.jpg", **settings)
+    data = (tmp_path / "a.jpg").read_bytes()
+    assert small_jpeg(tmp_path / "a.jpg") == small_jpeg(data) == data and shape_of(data) == (21, 30, len(mode))
+    for channels, wanted in ((3, "RGB"), (1, "L"))[: 2 if mode == "L" else 1]:
+        out = np.zeros((21, 30, channels), np.uint8)
+        assert decode_into(out, data)
+        with Image.open(tmp_path / "a.jpg") as image:
+            assert (out.squeeze() == np.asarray(image.convert(wanted))).all()
+    assert not decode_into(np.zeros((21, 31, 3), np.uint8), data)
+
+
+def test_what_the_short_way_cannot_take_goes_through_pillow(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    turned, inks = Image.Exif(), Image.fromarray(pixels).convert("CMYK")
+    turned[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=turned)
+    inks.save(tmp_path / "b.jpg")
+    Image.fromarray(pixels).save(tmp_path / "c.jpg")
+    (tmp_path / "d.jpg").write_bytes((tmp_path / "c.jpg").read_bytes()[:-200])
+    assert small_jpeg(tmp_path / "a.jpg") is None and small_jpeg(tmp_path / "nothing.jpg") is None and small_jpeg(None) is None
+    assert shape_of((tmp_path / "b.jpg").read_bytes()) is None
+    assert not decode_into(np.zeros((16, 16, 3), np.uint8), (tmp_path / "d.jpg").read_bytes())
+    items = read(tmp_path)
+    assert list(items.ids) == ["a.jpg", "b.jpg", "c.jpg"] and [name for name, _ in items.unreadable] == ["d.jpg"]
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert (items.values[0] == np.asarray(image.transpose(Image.Transpose.ROTATE_270))).all()

@@ -16,8 +16,9 @@ import pytest
 from unlabeled.cli import main
 from unlabeled.errors import InputError
 from unlabeled.methods import method
-from unlabeled.scale.shards import blocks, read_manifest, read_vectors, write_shard
+from unlabeled.scale.shards import blocks, lance_table, read_block, read_manifest, read_vectors, write_shard
 
+pytestmark = pytest.mark.xdist_group("ray")  # one cluster, in one process
 FILES, ROWS, GROUP = 4, 600, 30
 ray_only = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray isn't installed: pip install 'unlabeled[ray]'")
 
@@ -60,13 +61,15 @@ def whole(out):
     return [name for ids, _ in found for name in ids], np.concatenate([vectors for _, vectors in found])
 
 
-def workers(title):
-    """Processes of Ray's workers that are at that work."""
+def workers(title, address):
+    """Processes of the workers of that cluster that are at that work."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(f"ray::{title}".encode()):
-                found.append(int(entry.name))
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]  # the node's own process, which knows the address
+                if address.encode() in Path("/proc", parent, "cmdline").read_bytes():
+                    found.append(int(entry.name))
         except OSError:
             continue
     return found
@@ -84,6 +87,35 @@ def test_blocks_cover_every_row_once(data):
         assert all(b.first == (a.first + a.rows if a.path == b.path else 0) for a, b in zip(found, found[1:], strict=False))
     with pytest.raises(InputError, match="no Parquet file at"):
         blocks(str(folder / "nothing-*.parquet"))
+
+
+def test_a_lance_table_is_read_in_the_version_that_it_had(data, tmp_path):
+    ids, x = data[1], data[2]
+    table = lance(tmp_path / "in.lance", ids, x)
+    found = blocks(str(tmp_path / "in.lance"), 1000)
+    table.delete("id = '0-3'")
+    assert [(block.first, block.rows) for block in found] == [(0, 1000), (1000, 1000), (2000, 400)]
+    assert [name for block in found for name in read_block(block, ["id"])["id"].to_pylist()] == ids
+    with pytest.raises(InputError, match="not a readable Lance table"):
+        blocks(str(tmp_path / "nothing.lance"))
+
+
+def lance(path, ids, x):
+    import lancedb
+
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), x.shape[1])
+    return lancedb.connect(path.parent).create_table(path.stem, pa.table({"id": ids, "x": flat}))
+
+
+@ray_only
+def test_a_lance_table_becomes_one(data, two_nodes, tmp_path, capsys):
+    folder, ids, x, model = data
+    lance(tmp_path / "in.lance", ids, x)
+    command = ["embed", str(folder / "run"), str(tmp_path / "in.lance"), "-o", str(tmp_path / "out.lance"), "--column", "x"]
+    assert main([*command, "--ray-address", two_nodes]) == 0
+    made = lance_table(str(tmp_path / "out.lance")).to_arrow()
+    assert made["id"].to_pylist() == ids
+    np.testing.assert_allclose(np.stack(made["vector"].to_numpy()), model.transform(x), atol=1e-6)
 
 
 def test_a_shard_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -115,7 +147,7 @@ def test_vectors_of_a_cluster_are_those_of_one_machine_though_a_worker_is_killed
         end = time.monotonic() + 120
         while time.monotonic() < end and not killed:
             if any(out.glob("part-*.parquet")) and not (out / "manifest.json").exists():
-                for pid in workers("MapWorker")[:1]:
+                for pid in workers("MapWorker", two_nodes)[:1]:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(len(list(out.glob("part-*.parquet"))))
             time.sleep(0.005)
@@ -163,7 +195,7 @@ def test_a_choice_on_a_cluster_is_that_of_one_machine_though_workers_are_killed(
 
     def kill():
         while not over.wait(0.3) and len(killed) < 3:
-            for pid in workers("_assigned")[:1]:
+            for pid in workers("_assigned", two_nodes)[:1]:
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 

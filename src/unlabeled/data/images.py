@@ -36,7 +36,7 @@ SMALLEST = 8  # nor smaller than this
 MOST_PIXELS = 10**9  # a picture that says it has more is a mistake or an attack
 MOST_BYTES = 1 << 30  # what one picture may need while it is decoded
 ALONE = 128 << 20  # pictures that need more than this are decoded one at a time
-CHUNK = 32  # pictures a worker takes at once
+CHUNK = 64  # pictures a worker takes at once
 MANY = 1000  # from here on processes pay: threads wait for each other too often when pictures are small
 
 _alone: Any = threading.Lock()  # in a worker process: the one that all of them share
@@ -282,7 +282,7 @@ def _or_reason(function: Callable, picture: Any, *rest: Any) -> Any:
     from PIL import UnidentifiedImageError
 
     try:
-        if picture in (None, b"") or (isinstance(picture, Path) and picture.stat().st_size == 0):
+        if picture in (None, b"") or (isinstance(picture, str | Path) and os.stat(picture).st_size == 0):
             return "empty (0 bytes)"
         return function(picture, *rest)
     except UnidentifiedImageError:

@@ -204,7 +204,9 @@ def _what(name: str) -> str:
 
 def _pictures(folder: Path, names: list[str], kind: str | None, cache: Path | None, size: int | None, progress) -> Items:
     _only("image", kind, str(folder))
-    values, kept, reasons, notes = read_pictures(lambda: (folder / name for name in names), cache=cache, size=size, progress=progress)
+    values, kept, reasons, notes = read_pictures(
+        lambda: (os.path.join(folder, name) for name in names), cache=cache, size=size, progress=progress
+    )
     ids, _ = unique([sources.clean(name) for name in names])
     unreadable = [(ids[row], reason) for row, reason in sorted(reasons.items())]
     if values is None:

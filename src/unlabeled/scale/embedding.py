@@ -1,4 +1,4 @@
-"""Vectors of many Parquet files by a run's model, on Ray Data: one shard a block, written once or again, never half."""
+"""Vectors of many Parquet files or a Lance table by a run's model, on Ray Data: one shard a block, written once or again, never half."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ import numpy as np
 
 from unlabeled.errors import InputError
 from unlabeled.scale.cluster import cluster
-from unlabeled.scale.shards import ROWS, Block, blocks, described, read_block, shard_name, shard_says, write_manifest, write_shard
+from unlabeled.scale.shards import (
+    LANCE,
+    ROWS,
+    Block,
+    blocks,
+    described,
+    is_lance,
+    read_block,
+    shard_name,
+    shard_says,
+    write_lance,
+    write_manifest,
+    write_shard,
+)
 
 NOT_MODEL = (".html", ".partial")  # files of a run's folder that its model can do without
 NOR = ("report.json", "clusters.json", "checkpoint.safetensors")
@@ -30,10 +43,11 @@ def embed(
     rows: int = ROWS,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Vectors of all rows of the Parquet files at `path`, as the run's model makes them; returns what the manifest says.
+    """Vectors of all rows of the Parquet files or the Lance table at `path`, as the run's model makes them; returns the manifest.
 
-    path: a .parquet file, a folder or a pattern, local or on object storage (s3://..., gs://..., by fsspec). out: a folder that gets
-    part-000000.parquet, ... with the columns id and vector, a shard for each block of about `rows` rows, and at the end manifest.json.
+    path: a .parquet file, a folder or a pattern, or a table NAME.lance, local or on object storage (s3://..., gs://..., by fsspec).
+    out: a folder that gets part-000000.parquet, ... with the columns id and vector, a shard for each block of about `rows` rows, and at
+    the end manifest.json. Is it called NAME.lance, the shards go to NAME-shards beside it, and at the end into a Lance table there.
     Shards that are there already, of the same model and block, are kept: the same command goes on with what was stopped. A block whose
     worker was lost is embedded again. ids: the files' id column, else the row (of several files file:row).
     InputError: not Parquet, another kind than the run's, numbers that are missing or categories (both depend on the whole set).
@@ -45,6 +59,8 @@ def embed(
         raise InputError(f"{run} has no model")
     model = packed(Path(run))
     found = blocks(path, rows)
+    table = out if is_lance(out) else None
+    out = str(out).rstrip("/").removesuffix(LANCE) + "-shards" if table else str(out)
     several = len({block.path for block in found}) > 1
     how = config.get("read", {})
     reading = {"kind": kind or how.get("kind") or config["inputs"]["kind"], "column": column or how.get("column"), "several": several}
@@ -60,7 +76,7 @@ def embed(
         told, shipped = [{"block": json.dumps(described(block))} for block in found], ray.put(model)
         dataset = ray.data.from_items(told, override_num_blocks=len(found)).map_batches(
             Embedder,
-            fn_constructor_args=(shipped, reading, str(out), mark),
+            fn_constructor_args=(shipped, reading, out, mark),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=workers),
             num_cpus=1,
@@ -81,7 +97,10 @@ def embed(
         "source": str(path),
         "model": config["class"],
     }
-    write_manifest(str(out), said)
+    write_manifest(out, said)
+    if table:
+        say(f"writing {table}")
+        write_lance(str(table), [f"{out}/{shard['file']}" for shard in said["shards"]])
     return said
 
 

@@ -1,4 +1,4 @@
-"""Parquet files on local or object storage as blocks to read and shards to write, through fsspec."""
+"""Parquet files and Lance tables on local or object storage as blocks to read and shards to write; Parquet through fsspec."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ import numpy as np
 from unlabeled.errors import InputError
 
 ROWS = 50_000  # rows of a block, where the row groups of a file allow it: what is done again when a worker is lost
+LANCE = ".lance"
 MANIFEST = "manifest.json"  # written last: its shards are all there is, and all whole
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some row groups of one Parquet file: what one task reads, and one shard's items."""
+    """Some row groups of one Parquet file, or rows of a Lance table: what one task reads, and one shard's items."""
 
     number: int
     path: str  # as fsspec opens it, with its protocol
-    groups: tuple[int, int]  # first and last + 1
+    groups: tuple[int, int]  # first and last + 1; of a Lance table its version, twice
     first: int  # row of the file that the block begins with
     rows: int
 
@@ -59,10 +60,21 @@ def _hidden(name: str, folder: str) -> bool:
 
 
 def blocks(path: str, rows: int = ROWS) -> list[Block]:
-    """All of the path's files, cut into blocks of about `rows` rows; only the files' footers are read."""
+    """All of the path's files, or a Lance table (a folder NAME.lance), cut into blocks of about `rows` rows.
+
+    Only the files' footers are read. A table is read in the version that it has now, whatever is written to it later.
+    """
     import pyarrow.parquet as pq
 
     found: list[Block] = []
+    if is_lance(path):
+        table = lance_table(path)
+        total, version = table.count_rows(), int(table.version)
+        starts = range(0, total, rows)
+        found = [Block(n, str(path), (version, version), first, min(rows, total - first)) for n, first in enumerate(starts)]
+        if not found:
+            raise InputError(f"{path} has no rows")
+        return found
     for url in files(path):
         storage, inside = filesystem(url)
         try:
@@ -89,9 +101,47 @@ def read_block(block: Block, columns: list[str] | None = None) -> Any:
     """The block as a pyarrow Table."""
     import pyarrow.parquet as pq
 
+    if is_lance(block.path):
+        table = lance_table(block.path)
+        table.checkout(block.groups[0])
+        asked = table.take_offsets(list(range(block.first, block.first + block.rows)))
+        return (asked if columns is None else asked.select(columns)).to_arrow()
     storage, inside = filesystem(block.path)
     with storage.open(inside, "rb") as file:
         return pq.ParquetFile(file).read_row_groups(list(range(*block.groups)), columns=columns)
+
+
+def is_lance(path: str) -> bool:
+    return str(path).rstrip("/").endswith(LANCE)
+
+
+def lance_table(path: str) -> Any:
+    """The LanceDB table in the folder NAME.lance, on a disk or an object store (opened by Lance itself, with its own settings)."""
+    import lancedb
+
+    folder, _, name = str(path).rstrip("/").rpartition("/")
+    try:
+        return lancedb.connect(folder or ".").open_table(name.removesuffix(LANCE))
+    except (ValueError, OSError, RuntimeError) as error:
+        raise InputError(f"{path} is not a readable Lance table ({str(error).splitlines()[0]})") from None
+
+
+def write_lance(path: str, shards: list[str]) -> None:
+    """The shards' ids and vectors, in order, as the Lance table NAME.lance: a new one, or a new version of the one that is there."""
+    import lancedb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def read(shard: str) -> Any:
+        storage, inside = filesystem(shard)
+        with storage.open(inside, "rb") as file:
+            return pq.ParquetFile(file).read(columns=["id", "vector"]).replace_schema_metadata(None)
+
+    schema = read(shards[0]).schema
+    batches = (batch for shard in shards for batch in read(shard).to_batches())
+    folder, _, name = str(path).rstrip("/").rpartition("/")
+    reader = pa.RecordBatchReader.from_batches(schema, batches)
+    lancedb.connect(folder or ".").create_table(name.removesuffix(LANCE), data=reader, mode="overwrite")
 
 
 def shard_name(number: int) -> str:
