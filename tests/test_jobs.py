@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import unlabeled as ul
-from unlabeled import InputError, jobs
+from unlabeled import InputError, cli_jobs, jobs
 from unlabeled.cli import main
 
 N = 400
@@ -202,3 +202,11 @@ def test_progress_counts_every_classifier_that_is_fitted(run, some):
     seen = []
     found = jobs.classify(run, some, method="mean", folds=3, progress=lambda done, total: seen.append((done, total)))
     assert found["accuracy"]["folds"] == 3 and seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_curation_says_beforehand_where_its_time_grows_with_the_square(run, capsys, monkeypatch):
+    monkeypatch.setattr(cli_jobs, "SQUARE", 100)
+    assert main(["curate", str(run.path), "-n", "5"]) == 0
+    assert "400 items in 4 groups: time grows with their square" in capsys.readouterr().err
+    assert main(["curate", str(run.path), "-n", "5", "--levels", "20,4"]) == 0
+    assert capsys.readouterr().err == ""

@@ -413,11 +413,40 @@ def test_the_one_pass_search_is_exact_and_keeps_to_the_masks(tmp_path, monkeypat
     center = vectors.mean(axis=0)
     flat, queries = Flat(vectors, center), unit(vectors[:20], center)
     keep = [None if n % 2 else rng.random(3000) < 0.01 for n in range(20)]
-    for (scores, rows), query, kept in zip(flat.search(queries, 15, keep), queries, keep, strict=True):
+    found = [*flat.search(queries, 15, keep), *flat.search(queries[:1], 15, keep[:1])]  # together, and alone
+    queries, keep = np.vstack([queries, queries[:1]]), [*keep, keep[0]]
+    for (scores, rows), query, kept in zip(found, queries, keep, strict=True):
         there = np.arange(3000) if kept is None else np.flatnonzero(kept)
         wanted = _exact(query[None], vectors[there], center, 15)[0][0]
         np.testing.assert_allclose(scores, wanted, atol=1e-6)
         assert set(rows) <= set(there) and len(rows) == min(15, len(there))
+
+
+def test_runs_whose_graph_has_8_bit_codes_are_still_searched_with_more_candidates(tmp_path, monkeypatch):
+    import faiss
+
+    vectors = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
+    center = vectors.mean(axis=0)
+    old = faiss.IndexHNSWSQ(8, faiss.ScalarQuantizer.QT_8bit, 16, faiss.METRIC_INNER_PRODUCT)
+    old.train(index.unit(vectors, center))
+    old.add(index.unit(vectors, center))
+    asked = []
+    monkeypatch.setattr(old, "search", lambda queries, k, **more: asked.append(k) or type(old).search(old, queries, k, **more))
+    scores, rows = index.Index(vectors, center, {"kind": "hnsw", "ef_search": 64}, tmp_path, old).search(vectors[:9], 5)
+    assert asked == [20] and rows[:, 0].tolist() == list(range(9))
+    np.testing.assert_allclose(scores, index._exact(index.unit(vectors[:9], center), vectors, center, 5)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [3000, 3001, 64 * 15])
+def test_a_pass_finds_the_nearest_that_lie_in_one_piece_as_well(n):
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(n, 16)).astype(np.float32)
+    vectors[100:160] = vectors[100] + 0.1 * rng.normal(size=(60, 16))  # neighbours of each other, side by side in the table
+    vectors[-5:] = vectors[100] + 0.1 * rng.normal(size=(5, 16))
+    center = vectors.mean(axis=0)
+    queries = index.unit(vectors[98:140], center)
+    for (scores, _), query in zip(index.Flat(vectors, center).search(queries, 15, [None] * len(queries)), queries, strict=True):
+        np.testing.assert_allclose(scores, index._exact(query[None], vectors, center, 15)[0][0], atol=1e-6)
 
 
 def test_neighbours_kept_searches_only_what_a_mask_keeps(tmp_path, monkeypatch):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from unlabeled.errors import InputError
+
+SQUARE = 100_000  # items beyond which curation's default levels grow with their number
 
 
 def add(command: Callable[[str, Any, str], argparse.ArgumentParser], settings: Callable[[list[str]], dict[str, Any]]) -> None:
@@ -234,7 +237,11 @@ def _curate(options: argparse.Namespace) -> None:
 
         result = curate(options.run_folder, options.n, levels=levels, seed=options.seed, address=options.ray_address)
     else:
-        result = jobs.curate(_open(options), options.n, levels, options.seed)
+        run = _open(options)
+        if levels is None and len(run) > SQUARE:
+            line = f"{len(run):,} items in {len(run) // 100:,} groups: time grows with their square; --levels 1000,100 keeps it linear"
+            print(line, file=sys.stderr, flush=True)
+        result = jobs.curate(run, options.n, levels, options.seed)
     if options.output:
         Path(options.output).write_text("".join(f"{name}\n" for name in result["ids"]), encoding="utf-8")
     _print(options, result, show, "" if options.ray_address else "curated, curation_cluster")
