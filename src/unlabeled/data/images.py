@@ -36,7 +36,7 @@ SMALLEST = 8  # nor smaller than this
 MOST_PIXELS = 10**9  # a picture that says it has more is a mistake or an attack
 MOST_BYTES = 1 << 30  # what one picture may need while it is decoded
 ALONE = 128 << 20  # pictures that need more than this are decoded one at a time
-CHUNK = 64  # pictures a worker takes at once
+CHUNK = 64  # pictures a worker takes at once, at most
 MANY = 1000  # from here on processes pay: threads wait for each other too often when pictures are small
 
 _alone: Any = threading.Lock()  # in a worker process: the one that all of them share
@@ -305,10 +305,11 @@ def _in_parallel(function: Callable[[Sequence[Any]], Sequence[Any]], things: Ite
     things = iter(things)
     first = list(islice(things, MANY))
     things = chain(first, things)
+    size = min(CHUNK, max(1, len(first) // (8 * cores)))  # a few large pictures are shared out evenly
     waiting: deque[Future] = deque()
     with _processes(cores, first) or ThreadPoolExecutor(cores) as pool:
         try:
-            while chunk := list(islice(things, CHUNK)):
+            while chunk := list(islice(things, size)):
                 waiting.append(pool.submit(function, chunk))
                 if len(waiting) > 2 * cores:
                     yield from waiting.popleft().result()
