@@ -129,27 +129,41 @@ class Flat:
         """The k-th highest of the maxima of pieces is no higher than the k-th highest score: pieces below it needn't be looked at."""
         import torch
 
-        n, found = len(self.vectors), []
-        whole = n // PIECE * PIECE if n >= k * PIECE else 0
+        n, ranks = len(self.vectors), np.arange(len(queries))
+        whole = n // PIECE if n >= k * PIECE else 0
         with torch.inference_mode():
             scores = torch.from_numpy(queries).to(torch.bfloat16) @ self._units.T
             for row, kept in zip(scores, keep, strict=True):
                 if kept is not None:
                     row.masked_fill_(torch.from_numpy(~kept), -torch.inf)
-            pieces, rest = scores[:, :whole].unflatten(1, (-1, PIECE)) if whole else None, scores[:, whole:]
-            best = rest if pieces is None else torch.cat([pieces.amax(2), rest], 1)
-            limits = (best.topk(k).values[:, -1].float() - self.MANY).clamp_min(-2.0).to(scores.dtype)
-            for query, row in enumerate(limits):
-                near = torch.nonzero(best[query] >= row)[:, 0]
-                if pieces is not None:
-                    inside, outside = near[near < whole // PIECE], near[near >= whole // PIECE] - whole // PIECE + whole
-                    deeper = torch.nonzero(pieces[query, inside] >= row)
-                    near = torch.cat([inside[deeper[:, 0]] * PIECE + deeper[:, 1], outside])
-                if len(near) > 2 * k:  # the limit was that of the maxima: near items often lie in one piece
-                    close = scores[query, near]
-                    near = near[close >= (close.topk(k).values[-1].float() - self.MANY).to(scores.dtype)]
-                found.append(self._best(queries[query], near.numpy(), k))
-        return found
+            pieces, rest = scores[:, : whole * PIECE].unflatten(1, (whole, PIECE)), scores[:, whole * PIECE :]
+            best = torch.cat([pieces.amax(2), rest], 1)
+            limits = (best.topk(k).values[:, -1].float() - self.MANY).clamp_min(-2.0).to(scores.dtype)[:, None]
+            which, place = torch.nonzero(best >= limits, as_tuple=True)
+            inside = place < whole
+            deep, piece = which[inside], place[inside]
+            there, at = torch.nonzero(pieces[deep, piece] >= limits[deep], as_tuple=True)
+            which = torch.cat([deep[there], which[~inside]])
+            near = torch.cat([piece[there] * PIECE + at, place[~inside] + whole * (PIECE - 1)])
+            rough = scores[which, near].float().numpy()
+        of, rows = which.numpy(), near.numpy()
+        order = np.lexsort((-rough, of))
+        starts = np.searchsorted(of[order], ranks)
+        last = np.minimum(starts + k, np.append(starts[1:], len(order))) - 1
+        # The limit was that of the maxima; near items often lie in one piece, and there are better ones than it.
+        limit = np.where(last >= starts, rough[order][np.maximum(last, 0)], 0) - self.MANY if len(order) else 0 * ranks
+        order = order[rough[order] >= limit[of[order]]]
+        of, rows = of[order], rows[order]
+        step = max(1, BLOCK // (4 * queries.shape[1]))
+        exact = [
+            _cosines(queries[of[i : i + step]], gather(self.vectors, rows[i : i + step])[:, None], self.center)[:, 0]
+            for i in range(0, len(rows), step)
+        ]
+        found = np.concatenate(exact) if exact else np.empty(0, np.float32)
+        order = np.lexsort((-found, of))
+        starts = np.searchsorted(of[order], ranks)
+        parts = [order[start : min(start + k, end)] for start, end in zip(starts, np.append(starts[1:], len(order)), strict=True)]
+        return [(found[part], rows[part]) for part in parts]
 
     def _best(self, query: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         scores = _cosines(query[None], gather(self.vectors, rows)[None], self.center)[0]
