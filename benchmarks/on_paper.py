@@ -72,10 +72,10 @@ def embedding(kind: Kind, steps: dict[str, Any]) -> str:
 
 
 def index(kind: Kind, steps: dict[str, Any]) -> list[str]:
-    each = kind.width * 4 + kind.width + LINKS
+    each = kind.width * 4 + kind.width * 2 + LINKS
     shard, shards = SHARD * each, N // SHARD
     holds = max(1, MEMORY // shard)
-    room = f"Memory of the index: 10^7 x ({kind.width} x 4 B of a vector + {kind.width} B of 8-bit codes + {LINKS} B of links) = "
+    room = f"Memory of the index: 10^7 x ({kind.width} x 4 B of a vector + {kind.width} x 2 B of its bfloat16 code + {LINKS} B of links) = "
     room += (
         f"{shard / 2**30:.1f} GiB a shard, {holds} to a machine, {shards} shards on {math.ceil(shards / holds)} machines. With the vectors "
     )
