@@ -134,7 +134,7 @@ def curve(step: str, most: int, seconds: float, data: str, tell: Callable[[str],
     for n in SIZES:
         if n > most:
             break
-        if len(points) > 1 and (expected := foretold(points, n)) > seconds:
+        if len(points) > 1 and (expected := foretold(points, n, begins(step))) > seconds:
             return points, f"{n:,} items would take about {expected:,.0f} s"
         folder = tempfile.mkdtemp(prefix="scaling-")
         try:
@@ -147,18 +147,18 @@ def curve(step: str, most: int, seconds: float, data: str, tell: Callable[[str],
     return points, ""
 
 
-def foretold(points: list[dict[str, Any]], n: int) -> float:
-    """Seconds of the next point, going by the last two; a search is asked for many queries."""
+def foretold(points: list[dict[str, Any]], n: int, start: int = 0) -> float:
+    """Seconds of the next point, going by the last two; by the last alone, as n log n, where only that is on the curve from `start` on."""
     a, b = points[-2:]
-    slope = max(1.0, math.log(b["cpu"] / max(a["cpu"], 1e-4)) / math.log(b["n"] / a["n"]))
+    slope = 1.1 if a["n"] < start <= b["n"] else max(1.0, math.log(b["cpu"] / max(a["cpu"], 1e-4)) / math.log(b["n"] / a["n"]))
     return float(b["cpu"] * (n / b["n"]) ** slope)
 
 
-def graph_begins() -> int:
-    """Items from which on neighbours are searched in a graph, and no longer exactly: another curve."""
+def begins(step: str) -> int:
+    """Items from which on the curve is one: 10,000, or where neighbours are searched in a graph and no longer exactly."""
     from unlabeled.representation.index import FLAT_LIMIT
 
-    return FLAT_LIMIT + 1
+    return FLAT_LIMIT + 1 if step in ("index", "search") else 10_000
 
 
 def exponent(points: list[dict[str, Any]], key: str = "cpu", start: int = 10_000) -> float | None:
@@ -187,7 +187,7 @@ def main(arguments: list[str]) -> None:
         tell = (lambda line: None) if options.json else (lambda line: print(line, flush=True))
         points, stopped = curve(step, most, seconds, os.environ.get("UNLABELED_DATA", ""), tell)
         machine = {"cores": AVAILABLE, "threads": CORES, "processor": processor(), "load": round(os.getloadavg()[0], 1)}
-        start = graph_begins() if step in ("index", "search") else 10_000
+        start = begins(step)
         fitted = {"from": start, "exponent": exponent(points, start=start), "memory_exponent": exponent(points, "peak", start)}
         fitted["date"] = date.today().isoformat()
         kept["steps"][step] = {"what": STEPS[step], "points": points, "stopped": stopped} | fitted | machine
