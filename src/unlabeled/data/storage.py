@@ -51,7 +51,8 @@ def blocks(values: np.ndarray, size: int = BLOCK) -> Iterator[tuple[int, np.ndar
     """(first row, rows) in order, about `size` bytes at a time, without leaving a memory map resident."""
     step = max(1, size // max(1, values[:1].nbytes))
     for start in range(0, len(values), step):
-        yield start, gather(values, np.arange(start, min(start + step, len(values))))
+        stop = min(start + step, len(values))
+        yield start, gather(values, np.arange(start, stop)) if values.nbytes > RESIDENT else np.array(values[start:stop])
 
 
 def _file_under(values: np.ndarray) -> tuple[Any, int] | None:

@@ -13,6 +13,7 @@ from unlabeled.parts.checks import one_of, whole
 
 BLOCK = 4 << 20  # bytes of rows at a time: enough for every core, little beside the data
 SEED_ROWS = 50  # rows a cluster from which the first centres are drawn
+FEW = 64  # centres up to which distances are a plain product
 BATCH = 8  # a draw of first centres adds an eighth of those that are there
 
 
@@ -85,10 +86,9 @@ def _first(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """k of the rows [m, d], far from each other."""
     chosen = [rng.integers(len(rows), size=1)]
     distance = np.full(len(rows), np.inf, np.float32)
-    there = 1
+    squares, there = np.vecdot(rows, rows), 1
     while there < k:
-        _, near, _ = _assign(rows, rows[chosen[-1]], np.zeros(rows.shape[1], np.float32), False, total=False)
-        distance = np.minimum(distance, near)
+        distance = np.minimum(distance, _nearest_of_few(rows, squares, rows[chosen[-1]]))
         distance[chosen[-1]] = 0
         drawn = _draw(distance, min(max(there // BATCH, 1), k - there), rng)
         if len(drawn) == 0:  # fewer different rows than clusters
@@ -96,6 +96,18 @@ def _first(rows: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
         chosen.append(drawn)
         there += len(drawn)
     return rows[np.concatenate(chosen)].copy()
+
+
+def _nearest_of_few(rows: np.ndarray, squares: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Squared distance of each row to the nearest centre. faiss's search pays from some dozens of centres on."""
+    import torch
+
+    if len(centers) > FEW:
+        return _assign(rows, centers, np.zeros(rows.shape[1], np.float32), False, total=False)[1]
+    few = torch.from_numpy(centers)
+    own = few.square().sum(1, keepdim=True)
+    near = [torch.addmm(own, few, part.T, alpha=-2).amin(0) for part in torch.from_numpy(rows).split(BLOCK // FEW)]
+    return np.maximum(torch.cat(near).numpy() + squares, 0)
 
 
 def _draw(distance: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
