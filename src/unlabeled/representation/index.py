@@ -17,6 +17,7 @@ FLAT_LIMIT = (
 )
 RECALL = 0.95  # wanted of the approximate index, and measured
 HELD = 2**29  # numbers of unit vectors that are held in memory at most, for searches that a graph can't do
+CACHE = 1 << 19  # bytes of vectors that are scored together
 FEW = 64  # queries that are searched in one pass
 PASS = 3  # from so many queries on, one pass of a matrix product is faster than one of faiss for each
 PIECE = 64  # items of which only the highest score is looked at, unless it may count
@@ -154,7 +155,7 @@ class Flat:
         limit = np.where(last >= starts, rough[order][np.maximum(last, 0)], 0) - self.MANY if len(order) else 0 * ranks
         order = order[rough[order] >= limit[of[order]]]
         of, rows = of[order], rows[order]
-        step = max(1, BLOCK // (4 * queries.shape[1]))
+        step = max(1, CACHE // (4 * queries.shape[1]))
         exact = [
             _cosines(queries[of[i : i + step]], gather(self.vectors, rows[i : i + step])[:, None], self.center)[:, 0]
             for i in range(0, len(rows), step)
@@ -230,11 +231,8 @@ class Index:
                 scores, rows = _exact(queries, self.vectors, self.center, k)
         elif k > 1_000:  # a graph isn't walked that far
             scores, rows = _exact(queries, self.vectors, self.center, k)
-        elif len(queries) <= (step := max(1, BLOCK // (4 * queries.shape[1] * self._wanted(k)))):
-            scores, rows = self._approximate(queries, k)
         else:
-            parts = [self._approximate(queries[start : start + step], k) for start in range(0, len(queries), step)]
-            scores, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
+            scores, rows = self._approximate(queries, k)
         np.minimum(scores, 1, out=scores)
         return np.maximum(scores, -1, out=scores), rows
 
@@ -242,13 +240,22 @@ class Index:
         wanted = self._wanted(k)
         rows = self.faiss_index.search(queries, wanted, params=self._effort(wanted))[1]
         short = rows[:, -1] < 0 if len(rows) and rows.min() < 0 else None  # too few were reached through the graph
-        there = rows if short is None else np.maximum(rows, 0)
-        scores = _cosines(queries, gather(self.vectors, there.ravel()).reshape(*rows.shape, -1), self.center)
+        scores = self._scores(queries, rows if short is None else np.maximum(rows, 0))
         best, each = np.argsort(-scores, axis=1)[:, :k], np.arange(len(rows))[:, None]
         scores, rows = scores[each, best], rows[each, best]
         if short is not None:
             scores[short], rows[short] = _exact(queries[short], self.vectors, self.center, k)
         return scores, rows
+
+    def _scores(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Exact cosines float32 [m, k] of unit queries [m, d] with rows [m, k], a part at a time that the processor's cache holds."""
+        step = max(1, CACHE // (4 * queries.shape[1] * rows.shape[1]))
+        scores = np.empty(rows.shape, np.float32)
+        for start in range(0, len(rows), step):
+            here = slice(start, start + step)
+            found = gather(self.vectors, rows[here].ravel()).reshape(-1, rows.shape[1], queries.shape[1])
+            scores[here] = _cosines(queries[here], found, self.center)
+        return scores
 
     def _wanted(self, k: int) -> int:
         """How many to ask the graph for: runs made before 29 November 2026 have 8-bit codes, which order near-ties wrongly."""
