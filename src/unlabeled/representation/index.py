@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unlabeled.data.storage import BLOCK, blocks, gather
+from unlabeled.data.storage import blocks, gather
 
 FLAT_LIMIT = (
     50_000  # vectors. Exact search needs no build, and costs about 5 ms a query up to here; a server of many people wants less beyond
@@ -116,7 +116,7 @@ class Flat:
     def _one(self, query: np.ndarray, k: int, kept: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         import faiss
 
-        only = None if kept is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little")))
+        only = None if kept is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little")))  # type: ignore[call-arg, arg-type]
         wanted = min(2 * k + 10, len(self.vectors))
         while True:
             scores, rows = (part[0] for part in self.codes.search(query[None], wanted, params=only))
@@ -186,7 +186,7 @@ class Index:
 
     def __init__(self, vectors: np.ndarray, center: np.ndarray, info: dict[str, Any], folder: Path, faiss_index: Any = None):
         self.vectors, self.center, self.info, self.folder = vectors, center, info, folder
-        self._calls, self._efforts = 0, {}
+        self._calls, self._efforts = 0, dict[int, Any]()
         if faiss_index is not None:
             self.faiss_index = faiss_index
 
