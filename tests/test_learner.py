@@ -347,3 +347,14 @@ def test_training_in_bf16_gives_nearly_the_same_vectors(vectors):
     full, half = (SimCLR(precision=p, **QUICK).fit(vectors).transform(vectors) for p in ("32-true", "bf16-mixed"))
     cosine = (full * half).sum(axis=1) / np.linalg.norm(full, axis=1) / np.linalg.norm(half, axis=1)
     assert half.dtype == np.float32 and cosine.mean() > 0.98 and not np.array_equal(full, half)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_numbers_that_are_tiny_stay_what_they_were_after_training(before):
+    tiny = lambda: torch.full((1,), 1e-40).mul(1.0).item() > 0  # noqa: E731
+    torch.set_flush_denormal(before)
+    try:
+        SimCLR(encoder="mlp", epochs=1, batch_size=64, device="cpu").fit(np.random.default_rng(0).normal(size=(128, 8)).astype(np.float32))
+        assert tiny() is not before
+    finally:
+        torch.set_flush_denormal(False)
