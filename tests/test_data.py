@@ -689,6 +689,10 @@ def test_what_the_short_way_cannot_take_goes_through_pillow(tmp_path):
     turned[0x0112] = 6
     Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=turned)
     inks.save(tmp_path / "b.jpg")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        assert small_jpeg(tmp_path / "pipe") is None  # at once: nobody writes into it
+        (tmp_path / "pipe").unlink()
     Image.fromarray(pixels).save(tmp_path / "c.jpg")
     (tmp_path / "d.jpg").write_bytes((tmp_path / "c.jpg").read_bytes()[:-200])
     assert small_jpeg(tmp_path / "a.jpg") is None and small_jpeg(tmp_path / "nothing.jpg") is None and small_jpeg(None) is None

@@ -114,7 +114,7 @@ def _notes(headers: Sequence[Header]) -> list[str]:
 
 def _headers(chunk: Sequence[Any]) -> list[Header | str]:
     def header(picture: Any) -> Header | str:
-        if (data := small_jpeg(picture)) is not None and (shape := shape_of(data)) is not None and min(shape) > 0:
+        if (data := small_jpeg(picture)) is not None and (shape := shape_of(data)) is not None and 0 < shape[0] * shape[1] <= MOST_PIXELS:
             return Header(shape[1], shape[0], shape[2] == 1, animated=False, deep=False)
         with _open(picture) as image:
             if image.width * image.height > MOST_PIXELS:
@@ -160,12 +160,10 @@ def _decode_into(
     results: list[tuple[int, str | None]] = []
     for into, (_, position, picture) in zip(rows, chunk, strict=True):
         if (data := small_jpeg(picture)) is not None and decode_into(into, data):
-            done = None
-        else:
-            done = _or_reason(_pixels, picture, shape)
-        if done is None:
             results.append((position, None))
-        elif isinstance(done, str):
+            continue
+        done = _or_reason(_pixels, picture, shape)
+        if isinstance(done, str):
             results.append((position, done))
         else:
             into[...] = done

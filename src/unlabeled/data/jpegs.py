@@ -18,7 +18,8 @@ def small_jpeg(picture: Any) -> bytes | None:
     """
     if isinstance(picture, (str, Path)):
         try:
-            file = os.open(picture, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            # A pipe that is called .jpg must not make us wait for a writer.
+            file = os.open(picture, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
         except OSError:
             return None
         try:
