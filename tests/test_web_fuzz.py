@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import schemathesis
-import torch
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 
@@ -49,7 +48,6 @@ def document(tmp_path_factory):
 def answers_of(operation) -> list[int]:
     """The statuses of some requests that the document allows for one operation; fails at the first 5xx."""
     found: list[int] = []
-    torch.set_flush_denormal(False)  # some library turns tiny numbers off for its thread, with which Hypothesis refuses to work
 
     @given(case=operation.as_strategy())
     @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
